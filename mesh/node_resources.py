@@ -32,6 +32,7 @@ from mesh.gateway.gateways import Gateways
 from mesh.joining.inviting import Inviting
 from mesh.listening import Open
 from mesh.membership.actions import Notice
+from mesh.membership.diagnosis.clones import clone_notice
 from mesh.membership.diagnosis.disk_room import DiskUse
 from mesh.membership.known_hosts import KnownHosts
 from mesh.membership.status import Status
@@ -43,8 +44,10 @@ from mesh.trust.certificates import CertificateChain, read_certificates
 from mesh.trust.judge import KeyJudge, OwnMembership
 from mesh.trust.new_mesh import ShowCode, found_at_start
 from mesh.trust.recovery_code import SECRET_BYTES
+from mesh.trust.second_holder import SecondHolder
 from mesh.trust.tls import tls_contexts
 from peers.clock import Clock, LoopClock, Undo
+from peers.events.created import MAX_DRIFT_MS
 from peers.later import Later
 from peers.limits import LimitHits, Limits
 from peers.stores.runs.sqlite.store import SqliteRunStore
@@ -79,7 +82,7 @@ class NodeResources:
         self._make_network: Callable[..., WebSocketNetwork] = WebSocketNetwork
         self._spawner: Spawner | None = None
         self._discovery: Discovery | None = None
-        self._undo_own: Undo | None = None
+        self._undos: list[Undo] = []
         self._gateway_networks: tuple[WebSocketNetwork, ...] = ()
         self._environment: Environment | None = None  # kept, so that a forked process never destroys the store
         watch(self)
@@ -148,7 +151,6 @@ class NodeResources:
         assert self.home is not None
         loop = asyncio.get_running_loop()
         clock = LoopClock(loop)
-        hits = LimitHits(clock)
         # One for all keepers, so that it knows its own file again.
         store = SqliteRunStore(self._path / LOG_FILE, checkpoint_lock=work_lock(is_inner=True))
         if self.certificates is not None:
@@ -161,26 +163,7 @@ class NodeResources:
         self._spawner = Spawner(loop)
         hits, known = LimitHits(clock), KnownHosts()
         self._make_network = partial(WebSocketNetwork, loop, limits=limits, note=hits.note, known=known)
-        secure: dict[str, Any] = {}
-        judged: dict[str, Any] = {}
-        if self.certificates is not None:
-            accepting, dialling = tls_contexts(self._path, self.certificates)
-            judge = KeyJudge(self.certificates.mesh_key, self.home.signer.public, lambda: log.facts)
-            self.inviting = Inviting(
-                self.home,
-                self.certificates,
-                accepting,
-                judge,
-                clock,
-                facts=lambda: log.facts,
-                learn=lambda facts: log.write(lambda store: [store.learn(facts)]),
-                on_joined=self._on_joined,
-            )
-            secure = {"tls": accepting, "dial_tls": dialling, "may_speak": judge.may_enter}
-            secure["on_no_certificate"] = self.inviting.door
-            own = OwnMembership(judge, self.home.node_id, self._on_gone)
-            self._undo_own = log.on("commit", own.on_commit)
-            judged = {"may_speak": judge.may_greet, "check_member": own.check}
+        secure, judged = self._secured(log, clock) if self.certificates is not None else ({}, {})
         self._network = self._make_network(on_request=no_pages, waits=True, on_refused=self._on_refused, **secure)
         self._environment = Environment(
             runtime=Runtime(loop),
@@ -201,6 +184,36 @@ class NodeResources:
             **judged,
         )
         return self._environment
+
+    def _secured(self, log: LogProxy, clock: Clock) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What the certificates add to the arguments of the network, and to those of the environment."""
+        assert self.home is not None and self.certificates is not None
+        accepting, dialling = tls_contexts(self._path, self.certificates)
+        judge = KeyJudge(self.certificates.mesh_key, self.home.signer.public, lambda: log.facts)
+        self.inviting = Inviting(
+            self.home,
+            self.certificates,
+            accepting,
+            judge,
+            clock,
+            facts=lambda: log.facts,
+            learn=lambda facts: log.write(lambda store: [store.learn(facts)]),
+            on_joined=self._on_joined,
+        )
+        own = OwnMembership(judge, self.home.node_id, self._on_gone)
+        second = SecondHolder(
+            self.home.signer.public,
+            self.home.node_id,
+            clock.now_ms() + MAX_DRIFT_MS,
+            lambda: log.state.epoch,
+            self._on_second,
+        )
+        self._undos = [log.on("commit", each.on_commit) for each in (own, second)]
+        secure = {"tls": accepting, "dial_tls": dialling, "may_speak": judge.may_enter}
+        return (
+            secure | {"on_no_certificate": self.inviting.door},
+            {"may_speak": judge.may_greet, "check_member": own.check},
+        )
 
     def open_gateways(self, node_id: str, clock: Clock, status: Callable[[], Later[Status]]) -> Endpoints:
         """What the supervisor is to open and to dial for others than nodes. Raises MeshError."""
@@ -233,8 +246,8 @@ class NodeResources:
                 await self._gateways.close()
                 if self._spawner is not None:
                     await self._spawner.close()
-                if self._undo_own is not None:
-                    self._undo_own()
+                for undo in self._undos:
+                    undo()
             finally:
                 if self.home is not None:
                     self.home.close()
@@ -251,6 +264,11 @@ class NodeResources:
 
     def _on_gone(self, sentence: str) -> None:
         self._note(sentence, "revoked")
+
+    def _on_second(self) -> None:
+        assert self.home is not None
+        notice = clone_notice(self.home.node_id, [])
+        self._note(notice.sentence, notice.kind)
 
     def _note(self, sentence: str, kind: str) -> None:
         if self.supervisor is not None:

@@ -27,7 +27,7 @@ def cloned_home(house: Cluster) -> None:
     assert study.types == attic.types == ["monday", "tuesday", "bread"]
 
     house.stop(copy)
-    house.settle("the one that is left is let in", limit_seconds=30)
+    house.settle("the one that is left is let in", limit_seconds=10)
     house.assert_converged(["monday", "tuesday", "tea", "bread"])
 
 

@@ -43,9 +43,9 @@ OURSELVES = "ourselves"
 """The error for a connection of a node with itself."""
 CLONE = "cloned"
 """The error for another node with our own node id: one of the two homes is a copy."""
-CLONE_REDIALS = 3
-"""Failures that count for a session that is turned away because of a clone: it dials again after 4 s at most, so that it
-connects soon once the other run is gone."""
+CLONE_REDIALS = 2
+"""Failures that count for a session that is turned away because of a clone: it dials again after 2 s at most, so that it
+connects soon once the other run is gone (see HOLDER_SECONDS)."""
 
 
 MakeRole = Callable[..., RunPeerSync]

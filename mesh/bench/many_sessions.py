@@ -7,25 +7,46 @@ import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
+from pathlib import Path
 from random import Random
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
 
 from mesh.bench import MEASURE_SECONDS
+from mesh.lab.live.homes import FoundedMesh
 from mesh.settings.config import DEFAULT_MESH
+from mesh.settings.home import read_signer
+from mesh.trust.certificates import read_certificates
+from mesh.trust.tls import may_speak, tls_contexts
 from peers.clock import LoopClock
+from peers.events.signature import KeySigner
 from peers.log.run_log import RunLog
 from peers.roles.run_peer import RunPeerSync
 from peers.stores.disk import InlineDisk
 from peers.stores.runs.memory import MemoryRunStore
 from peers.transport.http import no_pages
+from peers.transport.tls.certificate import ReadCertificate
 from peers.transport.web_socket import WebSocketNetwork
 
 
-class ManySessions:
-    """Sessions of other nodes with the node at `address`. Use it in an `async with` on the running loop."""
+class _End(NamedTuple):
+    """What one session is made with."""
 
-    def __init__(self, address: str) -> None:
+    node_id: str
+    network: WebSocketNetwork
+    signer: KeySigner | None = None
+    credentials: str = DEFAULT_MESH
+
+
+class ManySessions:
+    """Sessions of other nodes with the node at `address`. Use it in an `async with` on the running loop.
+
+    With a `mesh` they are those of members, each with a home and a key of its own, over TLS.
+    """
+
+    def __init__(self, address: str, mesh: FoundedMesh | None = None) -> None:
         self._address = address
+        self._mesh = mesh
         self._closing = AsyncExitStack()
         self._logs: list[RunLog] = []
         self._wanted = self._left = self._to_arrive = 0
@@ -34,10 +55,9 @@ class ManySessions:
         self._all_have = asyncio.Event()
 
     async def __aenter__(self) -> ManySessions:
-        loop = asyncio.get_running_loop()
-        self._clock = LoopClock(loop)
-        self._network = WebSocketNetwork(loop, on_request=no_pages)
-        self._closing.push_async_callback(self._close_network)
+        self._clock = LoopClock(asyncio.get_running_loop())
+        self._network = self._make_network()
+        self._folder = Path(self._closing.enter_context(TemporaryDirectory()))
         return self
 
     async def __aexit__(self, *error: Any) -> None:
@@ -46,17 +66,20 @@ class ManySessions:
     async def open(self, count: int) -> None:
         """Open so many more, one after the other, until each was let in."""
         for _ in range(count):
-            name = f"session{len(self._logs)}~aaaaaaaa"
-            log = await RunLog.open(InlineDisk(MemoryRunStore()), name, clock=self._clock, random=Random(name))
-            connection = self._network.dial(self._address)
+            name = f"session{len(self._logs)}"
+            end = _End(f"{name}~aaaaaaaa", self._network) if self._mesh is None else self._member(self._mesh, name)
+            log = await RunLog.open(
+                InlineDisk(MemoryRunStore()), end.node_id, clock=self._clock, random=Random(name), signer=end.signer
+            )
+            connection = end.network.dial(self._address)
             role = RunPeerSync(
-                name,
+                end.node_id,
                 log,
                 connection,
                 clock=self._clock,
                 random=Random(name),
                 turn=self._turn,
-                credentials=DEFAULT_MESH,
+                credentials=end.credentials,
             )
             connection.on("message", self._on_frame)
             self._closing.callback(role.destroy)
@@ -104,5 +127,20 @@ class ManySessions:
                 for reaction in held:
                     reaction()
 
-    async def _close_network(self) -> None:
-        await self._network.close()
+    def _make_network(self, **secure: Any) -> WebSocketNetwork:
+        network = WebSocketNetwork(asyncio.get_running_loop(), on_request=no_pages, **secure)
+        self._closing.push_async_callback(network.close)
+        return network
+
+    def _member(self, mesh: FoundedMesh, name: str) -> _End:
+        home = self._folder / name
+        node_id = mesh.make_home(home, name)
+        signer = read_signer(home)
+        chain = read_certificates(home, signer.public)
+        accepting, dialling = tls_contexts(home, chain)
+        network = self._make_network(tls=accepting, dial_tls=dialling, may_speak=_speak)
+        return _End(node_id, network, signer, chain.mesh_key.hex())
+
+
+def _speak(certificate: ReadCertificate, node_id: str) -> str:
+    return may_speak(certificate.public, node_id)

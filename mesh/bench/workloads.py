@@ -16,11 +16,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mesh.bench import MIB, WORKLOADS
+from mesh.bench import EVENTS_PER_SECOND, MIB, WORKLOADS
 from mesh.bench.actors import loop_seconds, thread_seconds
-from mesh.bench.founded_mesh import FoundedMesh
 from mesh.bench.many_sessions import ManySessions
 from mesh.bench.node_process import TEXT, NodeProcess, peak_rss
+from mesh.lab.live.homes import FoundedMesh
 from mesh.terminal.tables import table, tables
 
 IN_FLIGHT = 256
@@ -28,6 +28,7 @@ IN_FLIGHT = 256
 BATCH = 100
 CATCH_UP_BATCH = 500
 PACE_MS = 10.0
+"""Between two events of `sessions`."""
 MESH_NODES = 5
 TURN_EVENTS = 20
 """Events that each of five writers adds before the next one's turn."""
@@ -88,14 +89,15 @@ def _live(name: str, events: int, *, batch: int, in_flight: int, is_trusted: boo
 
 
 def latency(events: int, *, is_trusted: bool = False) -> Figure:
-    """One of two connected nodes adds an event every 10 ms; how long each takes until the other shows it."""
+    """One of two connected nodes adds 50 events a second; how long each takes until the other shows it."""
     with _nodes(is_trusted) as start:
         writer = start()
         reader = start(writer)
         reader.ask("meet", peers=1)
         reader.ask("listen")
+        _usage([writer, reader], events)  # of the start and the handshake
         reader.tell("wait", events=events)
-        writer.ask("pace", events=events, every_ms=PACE_MS)
+        writer.ask("pace", events=events, every_ms=1000 / EVENTS_PER_SECOND)
         reader.answer()
         found = sorted(seconds for _, seconds in reader.ask("latencies")["latencies"])
         used = _usage([writer, reader], events)
@@ -193,15 +195,16 @@ def opening(events: int) -> Figure:
             return Figure("open", events, node.start_seconds, *_usage([node], events))
 
 
-def sessions(events: int) -> Figure:
+def sessions(events: int, *, is_trusted: bool = False) -> Figure:
     """A node has 100 sessions, and adds events one after the other; how long each takes until all got it."""
-    with _nodes() as start:
-        return asyncio.run(_sessions(start(limits=OF_ONE_HOST), events))
+    with _nodes(is_trusted) as start:
+        node = start(limits=OF_ONE_HOST)
+        return asyncio.run(_sessions(node, events, FoundedMesh() if is_trusted else None))
 
 
-async def _sessions(node: NodeProcess, events: int) -> Figure:
+async def _sessions(node: NodeProcess, events: int, mesh: FoundedMesh | None) -> Figure:
     found = []
-    async with ManySessions(node.address) as many:
+    async with ManySessions(node.address, mesh) as many:
         await many.open(1)
         before = node.ask("usage")["rss"]
         await many.open(SESSIONS - 1)

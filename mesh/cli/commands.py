@@ -155,14 +155,11 @@ def peers(context: click.Context, *, as_json: bool) -> None:
     mesh peers
     mesh peers --json
     """
-    with options.node_of(context) as node:
-        rows = node.status()["peers"]
-    if as_json:
-        output.write_json(rows)
-        return
     from mesh.terminal.tables import show_peers
 
-    output.write(show_peers(rows))
+    with options.node_of(context) as node:
+        rows = node.status()["peers"]
+    output.write_shown(rows, show_peers, as_json=as_json)
 
 
 @click.command()
@@ -175,14 +172,11 @@ def status(context: click.Context, *, as_json: bool) -> None:
     mesh status
     mesh status --json
     """
-    with options.node_of(context) as node:
-        shown = node.status()
-    if as_json:
-        output.write_json(shown)
-        return
     from mesh.terminal.tables import show_status
 
-    output.write(show_status(shown))
+    with options.node_of(context) as node:
+        shown = node.status()
+    output.write_shown(shown, show_status, as_json=as_json)
 
 
 @click.command()

@@ -126,10 +126,7 @@ def list_peers(context: click.Context, *, as_json: bool) -> None:
     rows: list[dict[str, str | None]] = []
     if not _ask(home, lambda client: rows.extend(client.static_peers())):
         rows = show_sources((), KeptPeers(home).list(), {})
-    if as_json:
-        output.write_json(rows)
-    else:
-        output.write(_table_of(rows))
+    output.write_shown(rows, _table_of, as_json=as_json)
 
 
 def _ask(home: Path, request: Callable[[Any], None]) -> bool:

@@ -99,10 +99,7 @@ def list_tokens(context: click.Context, *, as_json: bool) -> None:
     from mesh.gateway.clients.tokens import Tokens
 
     rows = Tokens(options.home_of(context)).list(_now_ms())
-    if as_json:
-        output.write_json(rows)
-    else:
-        output.write(_table_of(rows))
+    output.write_shown(rows, _table_of, as_json=as_json)
 
 
 @token.command()

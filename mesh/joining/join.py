@@ -15,8 +15,7 @@ from mesh.errors import MeshError, printable
 from mesh.settings.config import parse_address
 from mesh.settings.home import FACTS_FILE, KEY_FILE, Home, read_signer
 from mesh.settings.home_lock import holder, is_locked
-from mesh.settings.paths import CERTIFICATES_FILE, LOCK_FILE, LOG_FILE, RECOVERY_FILE
-from mesh.settings.upgrade import is_log_old
+from mesh.settings.paths import CERTIFICATES_FILE, LOCK_FILE, RECOVERY_FILE
 from mesh.trust.certificates import (
     CertificateChain,
     check_signatures,
@@ -25,7 +24,7 @@ from mesh.trust.certificates import (
     public_key,
     replace_certificates,
 )
-from mesh.trust.founding import log_of
+from mesh.trust.founding import log_of, old_events
 from mesh.trust.invitations import invitation_key, join_proof
 from mesh.trust.invite_code import InviteCode
 from mesh.trust.join_messages import (
@@ -41,8 +40,6 @@ from mesh.trust.join_messages import (
 from peers.facts.fact import Fact, Found, checked_fact
 from peers.facts.fact_set import FactSet
 from peers.facts.roster import Roster
-from peers.stores.runs.sqlite.reader import SqliteRunReader
-from peers.stores.store import StoreError
 from peers.transport.tls.gate import proven_certificate
 
 DIAL_SECONDS = 3.0
@@ -93,7 +90,7 @@ def check_home(home: Path, *, with_log: bool) -> None:
     if is_locked(home):
         raise MeshError(f"the node in {home}{holder(home)} runs: stop it with `mesh stop`, then join, then `mesh up`")
     if not (home / CERTIFICATES_FILE).exists():
-        what = "" if with_log or not (home / LOG_FILE).exists() else _what_it_has(home)
+        what = "" if with_log else old_events(home, "it did not join")
         if what:
             raise MeshError(
                 f"the log of this home {what} of a time without a mesh: with `mesh join --with-log`, and a code "
@@ -110,23 +107,6 @@ def check_home(home: Path, *, with_log: bool) -> None:
         opened.close()
     if others:
         raise MeshError("this home is in a mesh with others already: `mesh members` lists them; use another --home")
-
-
-def _what_it_has(home: Path) -> str:
-    """What the log of a home that is in no mesh has from before; empty if nothing.
-
-    That of a home that was restored without keys has nothing: it has the facts of its mesh, whose members wrote its events.
-    """
-    if is_log_old(home):
-        return "is of an earlier release, and has events"
-    store = SqliteRunReader(home / LOG_FILE)
-    try:
-        events = store.open().events
-        return f"has {events} events" if events and not store.has_facts else ""
-    except StoreError as error:
-        raise MeshError(f"it did not join: {error}") from None
-    finally:
-        store.close()
 
 
 async def join(

@@ -173,7 +173,7 @@ class Membership:
         if session.link.is_proven:  # both have proved one key: do both live?
             if not self._contests.have_answered(strangers):
                 return [*actions, *self._contests.begin(strangers, session.link)]
-            return [*actions, *self._clones.on_holders(before.node_id, [key, *strangers])]
+            return [*actions, *self._clones.on_holders(before.node_id, [key, *strangers], now_seconds)]
         self.members.change(before.node_id, instance=boot, runs=before.runs.contested(boot, now_seconds))
         hosts = [self.sessions[each].host for each in (key, *strangers)]
         return [*actions, *self.sessions.close(strangers, TAKEN_REASON), *self._on_cloned(before, hosts)]

@@ -37,23 +37,61 @@ NO_DISCOVERY: DiscoveryStatus = {
 """Shown when discovery failed and restarts or is paused, or is too busy to answer."""
 
 
-class Status(TypedDict):
-    """What `Node.status` gives: plain values, ready for JSON. `show_status` says what the fields mean."""
+_NOTHING_OUTSIDE: dict[str, Any] = {
+    "doors": {},
+    "clients": [],
+    "paused": [],
+    "turned_away": [],
+    "discovery": None,
+    "old_log_bytes": 0,
+    "has_recovery_file": False,
+    "limits": [],
+    "clocks": [],
+}
 
-    node_id: str
-    mesh: str
-    port: int
-    discovery: DiscoveryStatus
+
+class LogStatus(TypedDict):
+    """What Status has of the log."""
+
     last_added: int
     events: int
     conflicts: int
     differing: list[DifferingStatus]
     hollow: int
     waiting: int
-    old_log_bytes: int
-    has_recovery_file: bool
     ahead: int
     refused_events: dict[Cause, int]
+    store_error: StoreErrorStatus | None
+
+
+class Status(LogStatus):
+    """What `Node.status` and `mesh status --json` give. Times `_ms` are of the wall clock; numbers of events are upper bounds.
+
+    Fields, besides the obvious ones:
+
+    - `store_error`: None while the disk works, else its last `error` and `since_ms`, when it began to fail
+    - `differing`: of the last `conflicts`, two copies of one event each: whose key signed the copy that is shown (None: that of
+      a release without signatures), and whose the other one
+    - `hollow`: events that this node has heard of and nobody has sent yet, since those that are connected cleaned them or did
+      not take them (a lying member wrote them)
+    - `waiting`: events that are kept and not shown, since their times are further in the future than `max_future_seconds`
+    - `old_log_bytes`: size of the file that the upgrade from an older release kept, 0 without one
+    - `has_recovery_file`: whether the recovery code of the mesh is still in a file of the home: it has to be put away
+    - `other_meshes`: number of other meshes that announce themselves on this network
+    - of a row of `peers`: `since_ms`, when its `state` began; `reason`, why it is not connected, or takes no events of others,
+      else empty; `behind`, how many of our events it lacks (None if it never greeted); `behind_since_ms`, when it was last
+      known to have them all (None while it has); `missing`, how many of its events we lack (None without a session);
+      `addresses`, those to dial, or the one from which it dialled us
+    - of a row of `sessions`: `lag`, how many of our events the other end has not confirmed; `missing`, how many of the events
+      that it had at its greeting have not come yet
+    """
+
+    node_id: str
+    mesh: str
+    port: int
+    discovery: DiscoveryStatus
+    old_log_bytes: int
+    has_recovery_file: bool
     sessions: list[SessionStatus]
     paused: list[PausedStatus]
     doors: dict[str, int]
@@ -64,7 +102,6 @@ class Status(TypedDict):
     other_meshes: int
     peers: list[PeerStatus]
     clocks: list[ClockStatus]
-    store_error: StoreErrorStatus | None
 
 
 class LogView(Protocol):
@@ -91,48 +128,39 @@ def show_status(
     now_ms: int,
     now_seconds: float,
 ) -> Status:
-    """The object of `mesh status --json`, with the rows of `mesh peers --json` under `peers`.
+    """The status of a node, with the rows of `mesh peers --json` under `peers`.
 
     `described` has what each session shows of itself, by its key. `outside` has what does not come from the arguments before:
     the ports of `doors`, the sessions of `clients`, what is `paused` there, who was `turned_away`; the state of `discovery`
     (None: it does not run); the rows of wrong `clocks` (see mesh.membership.diagnosis.clocks.Clocks.rows); `old_log_bytes`
     and `has_recovery_file`; the `limits` that were hit (see peers.limits.LimitHits.rows). `now_ms` is the time of the wall
     clock, `now_seconds` that of the monotonic clock.
-
-    Fields, besides the obvious ones. Times `_ms` are of the wall clock; numbers of events are upper bounds.
-
-    - `store_error`: None while the disk works, else its last `error` and `since_ms`, when it began to fail
-    - `differing`: of the last `conflicts`, two copies of one event each: whose key signed the copy that is shown (None: that of
-      a release without signatures), and whose the other one
-    - `hollow`: events that this node has heard of and nobody has sent yet, since those that are connected cleaned them
-    - `waiting`: events that are kept and not shown, since their times are further in the future than `max_future_seconds`
-    - `old_log_bytes`: size of the file that the upgrade from an older release kept, 0 without one
-    - `has_recovery_file`: whether the recovery code of the mesh is still in a file of the home: it has to be put away
-    - `other_meshes`: number of other meshes that announce themselves on this network
-    - of a row of `peers`: `since_ms`, when its `state` began; `reason`, why it is not connected, or takes no events of others,
-      else empty; `behind`, how many of our events it lacks (None if it never greeted); `behind_since_ms`, when it was last
-      known to have them all (None while it has); `missing`, how many of its events we lack (None without a session);
-      `addresses`, those to dial, or the one from which it dialled us
-    - of a row of `sessions`: `lag`, how many of our events the other end has not confirmed; `missing`, how many of the events
-      that it had at its greeting have not come yet
     """
-    others: dict[str, Any] = {
-        "doors": {},
-        "clients": [],
-        "paused": [],
-        "turned_away": [],
-        "discovery": None,
-        "old_log_bytes": 0,
-        "has_recovery_file": False,
-        "limits": [],
-        **(outside or {}),
-    }
-    state = log.state
+    others = _NOTHING_OUTSIDE | dict(outside or {})
     return {
         "node_id": settings.node_id,
         "mesh": settings.mesh,
         "port": port,
         "discovery": others["discovery"] or NO_DISCOVERY,
+        **_log(log),
+        "old_log_bytes": others["old_log_bytes"],
+        "has_recovery_file": others["has_recovery_file"],
+        "sessions": _sessions(membership, described),
+        "paused": [*_paused(failures), *others["paused"]],
+        "doors": others["doors"],
+        "clients": others["clients"],
+        "turned_away": others["turned_away"],
+        "limits": others["limits"],
+        "refused": _refused(membership),
+        "other_meshes": membership.other_meshes.count,
+        "peers": _peers(membership, described, log.state.last_position, now_ms - now_seconds * 1000),
+        "clocks": others["clocks"],
+    }
+
+
+def _log(log: LogView) -> LogStatus:
+    state = log.state
+    return {
         "last_added": state.last_added,
         "events": state.events,
         "conflicts": state.conflicts,
@@ -142,27 +170,18 @@ def show_status(
         ],
         "hollow": state.hollow,
         "waiting": state.waiting,
-        "old_log_bytes": others["old_log_bytes"],
-        "has_recovery_file": others["has_recovery_file"],
         "ahead": log.ahead,
         "refused_events": dict(sorted(log.refused_events.items())),
-        "sessions": _sessions(membership, described),
-        "paused": [
-            {"what": subject, "why": record.why, "restarts": record.restarts}
-            for subject, record in sorted(failures.items())
-            if record.is_paused
-        ]
-        + others["paused"],
-        "doors": others["doors"],
-        "clients": others["clients"],
-        "turned_away": others["turned_away"],
-        "limits": others["limits"],
-        "refused": _refused(membership),
-        "other_meshes": membership.other_meshes.count,
-        "peers": _peers(membership, described, state.last_position, now_ms - now_seconds * 1000),
-        "clocks": others.get("clocks", []),
         "store_error": log.store_trouble.shown() if log.store_trouble is not None else None,
     }
+
+
+def _paused(failures: Mapping[str, Record]) -> list[PausedStatus]:
+    return [
+        {"what": subject, "why": record.why, "restarts": record.restarts}
+        for subject, record in sorted(failures.items())
+        if record.is_paused
+    ]
 
 
 def _sessions(membership: Membership, described: Mapping[str, Mapping[str, Any] | None]) -> list[SessionStatus]:

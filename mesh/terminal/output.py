@@ -7,10 +7,13 @@ import errno
 import io
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mesh.errors import MeshError, printable
+
+Value = TypeVar("Value")
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C."""
@@ -54,6 +57,14 @@ def write(text: bytes | str) -> None:
 def write_json(value: Any) -> None:
     """Print a value as one line of JSON. Raises as `write`."""
     write(json_line(value) + b"\n")
+
+
+def write_shown(value: Value, show: Callable[[Value], str], *, as_json: bool) -> None:
+    """Print a value as one line of JSON, or as the text for people that `show` makes of it. Raises as `write`."""
+    if as_json:
+        write_json(value)
+    else:
+        write(show(value))
 
 
 def flush() -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from mesh.errors import MeshError
 from mesh.settings.home import Home
-from mesh.settings.paths import CERTIFICATES_FILE
-from mesh.settings.upgrade import upgrade_home
+from mesh.settings.paths import CERTIFICATES_FILE, LOG_FILE
+from mesh.settings.upgrade import is_log_old, upgrade_home
 from mesh.trust.certificates import (
     CertificateChain,
     admin_certificate,
@@ -22,6 +23,7 @@ from mesh.trust.recovery_code import mesh_signer, write_recovery_code
 from peers.events.signature import KeySigner
 from peers.facts.fact import Certificate, Fact, Found
 from peers.facts.roster import Roster
+from peers.stores.runs.sqlite.reader import SqliteRunReader
 from peers.stores.runs.sqlite.store import SqliteRunStore
 from peers.stores.store import StoreError
 
@@ -39,6 +41,10 @@ def found_mesh(home: Home, secret: bytes, now_ms: int, deliver: Callable[[str], 
     code = write_recovery_code(secret)
     mesh = mesh_signer(code)
     with log_of(home, mesh.public, "no mesh was founded") as store:
+        if store.facts():
+            raise MeshError(
+                "the mesh with this recovery code was founded already: `mesh recover` takes this home into it"
+            )
         deliver(code)
         if _count_of_others(store, home.signer.public):
             home.keep_mesh(home.facts.mesh, with_log=True)
@@ -72,15 +78,41 @@ def _count_of_others(store: SqliteRunStore, own: bytes) -> int:
     return min(entries, store.state.events)
 
 
-def recover_mesh(home: Home, mesh: KeySigner, now_ms: int) -> None:
-    """Make the node of this home an admin of the mesh with this key.
+def old_events(home: Path, otherwise: str) -> str:
+    """What the log of a home that is in no mesh has from a time without one, as a part of a sentence; empty if nothing.
 
-    Raises MeshError, with a sentence, for a home that is in another mesh, whose key was revoked, or whose node is an admin
-    already, and if its log cannot be used. Then nothing was changed.
+    That of a home that was restored without keys has nothing: it has the facts of its mesh, whose members wrote its events.
+    Raises MeshError, which begins with `otherwise`, if the log cannot be read.
+    """
+    if not (home / LOG_FILE).exists():
+        return ""
+    if is_log_old(home):
+        return "is of an earlier release, and has events"
+    store = SqliteRunReader(home / LOG_FILE)
+    try:
+        events = store.open().events
+        return f"has {events} events" if events and not store.has_facts else ""
+    except StoreError as error:
+        raise MeshError(f"{otherwise}: {error}") from None
+    finally:
+        store.close()
+
+
+def recover_mesh(home: Home, mesh: KeySigner, now_ms: int, *, with_log: bool) -> None:
+    """Make the node of this home an admin of the mesh with this key. `with_log`: it brings events of a time without one along.
+
+    Raises MeshError, with a sentence, for a home that is in another mesh, or has such events against `with_log`; whose key was
+    revoked, or whose node is an admin already; and if its log cannot be used. Then nothing was changed.
     """
     known = mesh_key_of(home.path, home.signer.public)
     if known not in (b"", mesh.public):
         raise MeshError("this recovery code is of another mesh than this home: use the right one, or another --home")
+    brought = "" if known else old_events(home.path, f"{home.node_id} was not made an admin")
+    if brought and not with_log:
+        raise MeshError(
+            f"the log of this home {brought} of a time without a mesh: with `mesh recover --with-log` it brings them along, "
+            "and vouches for them; else use another --home"
+        )
     found, *certificates = first_facts(mesh, home.signer, home.node_id, home.facts.mesh, now_ms)
     with log_of(home, mesh.public, f"{home.node_id} was not made an admin") as store:
         facts = store.facts()
@@ -89,6 +121,8 @@ def recover_mesh(home: Home, mesh: KeySigner, now_ms: int) -> None:
             raise MeshError(f"{home.node_id} is an admin of this mesh already")
         if Roster(mesh.public, [*facts, *certificates]).rows[home.signer.public].state != "member":
             raise MeshError(f"{home.node_id} was taken out of this mesh for good: start a new node in another --home")
+        if brought:
+            home.keep_mesh(home.facts.mesh, with_log=True)
         with store.transaction():
             store.learn(certificates if any(isinstance(fact, Found) for fact in facts) else [found, *certificates])
     replace_certificates(home.path, first_certificates(mesh, home.signer, home.node_id))

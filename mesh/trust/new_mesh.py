@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from mesh.errors import MeshError
 from mesh.settings.home import Home
+from mesh.settings.home_files import write_whole
 from mesh.settings.paths import CERTIFICATES_FILE, RECOVERY_FILE
 from mesh.settings.upgrade import is_log_old
 from mesh.trust.founding import found_mesh, log_of
-from mesh.trust.recovery_code import mesh_signer
+from mesh.trust.recovery_code import mesh_signer, read_recovery_code
 
 ShowCode = Callable[[str], None]
 """Gets the recovery code of a new mesh, which nobody else keeps. What it raises ends the founding."""
@@ -21,17 +21,18 @@ ShowCode = Callable[[str], None]
 def found_new_mesh(home: Home, secret: bytes, now_ms: int, show: ShowCode | None) -> bytes:
     """Found a mesh, see `found_mesh`; `show` gets its recovery code. Returns the public key of the mesh.
 
-    Without `show` the code is written to RECOVERY_FILE in the home, which only this user may read. Raises MeshError, with a
-    sentence, also if that file has the code of another mesh; then nothing was founded.
+    Without `show` the code is written to RECOVERY_FILE in the home, which only this user may read. A code that is there already
+    is the one of the new mesh: it was written when the home was to found one, and the machine stopped before the log had it.
+    Raises MeshError, with a sentence, also if that file has something else; then nothing was founded.
     """
-    if show is not None:
-        return found_mesh(home, secret, now_ms, show)
     path = home.path / RECOVERY_FILE
-    is_of_another = path.exists()
+    is_there = path.exists()
+    if is_there:
+        secret = _kept_secret(path)
     try:
-        return found_mesh(home, secret, now_ms, partial(_keep, path))
+        return found_mesh(home, secret, now_ms, show or partial(_keep, path))
     except BaseException:
-        if not is_of_another and path.exists() and not _is_founded(home, path.read_text()):
+        if not is_there and path.exists() and not _is_founded(home, path.read_text()):
             path.unlink()
         raise
 
@@ -70,16 +71,17 @@ def _is_founded(home: Home, code: str) -> bool:
         return True
 
 
-def _keep(path: Path, code: str) -> None:
-    """Write the recovery code into a new file that only this user may read. Raises MeshError."""
+def _kept_secret(path: Path) -> bytes:
+    """From which the code in a file was made. Raises MeshError."""
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
+        return read_recovery_code(path.read_text(errors="replace"))
+    except (MeshError, OSError):
         raise MeshError(
-            f"no mesh was founded: {path} has the recovery code of another one, or of one whose founding was interrupted: "
+            f"no mesh was founded: {path} is in the way, which is not the recovery code of a founding that was interrupted: "
             "put it away first"
         ) from None
-    with os.fdopen(handle, "w") as file:
-        file.write(f"{code}\n")
-        file.flush()
-        os.fsync(file.fileno())
+
+
+def _keep(path: Path, code: str) -> None:
+    """Write the recovery code into a file that only this user may read. Raises OSError."""
+    write_whole(path, f"{code}\n".encode(), mode=0o600)

@@ -22,10 +22,14 @@ def write_recovery_code(secret: bytes) -> str:
     return _FORM.write(int.from_bytes(secret, "big"))
 
 
+def read_recovery_code(code: str) -> bytes:
+    """The SECRET_BYTES of a code, as it is typed. Raises MeshError, with a sentence, for a typing error."""
+    return _FORM.read(code).to_bytes(SECRET_BYTES, "big")
+
+
 def mesh_signer(code: str) -> KeySigner:
     """The key of the mesh with this recovery code, as it is typed. Raises MeshError, with a sentence, for a typing error.
 
     It is derived by HKDF (RFC 5869) with SHA-256.
     """
-    secret = _FORM.read(code).to_bytes(SECRET_BYTES, "big")
-    return KeySigner.from_seed(HKDF(SHA256(), KEY_BYTES, None, _LABEL).derive(secret))
+    return KeySigner.from_seed(HKDF(SHA256(), KEY_BYTES, None, _LABEL).derive(read_recovery_code(code)))

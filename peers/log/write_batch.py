@@ -182,6 +182,7 @@ def joined(takens: Sequence[Taken]) -> Taken:
     restored = Counter([each for taken in takens for each in taken.restored])
     return Taken(
         shown=joined_events([taken.shown for taken in takens if taken.shown]),
+        waiting=tuple([each for taken in takens for each in taken.waiting]),
         changes=tuple([each for taken in takens for each in taken.changes]),
         pieces=tuple([each for taken in takens for each in taken.pieces]),
         ends={epoch: end for taken in takens for epoch, end in taken.ends.items()},

@@ -16,6 +16,7 @@ class Neighbours:
     def __init__(self) -> None:
         self._links: dict[object, bytes] = {}
         """The node at the other end, by session."""
+        self._nodes: frozenset[bytes] | None = frozenset()
         self._lacked: dict[object, Callable[[], set[Epoch]]] = {}
         self._ahead: dict[object, int] = {}
         """By how many ms its clock is ahead of ours, as it said at its greeting; by session."""
@@ -57,7 +58,7 @@ class Neighbours:
         ahead of ours, if it said so.
         """
         if key:
-            self._links[session], self._lacked[session] = key[:LINK_BYTES], lacked
+            self._links[session], self._lacked[session], self._nodes = key[:LINK_BYTES], lacked, None
             if ahead_ms is not None:
                 self._ahead[session] = ahead_ms
             self._emitter.emit("change")
@@ -67,12 +68,16 @@ class Neighbours:
         self._ahead.pop(session, None)
         if self._links.pop(session, None) is not None:
             del self._lacked[session]
+            self._nodes = None
             self._emitter.emit("change")
 
     def other(self, session: object) -> bytes:
         """With which node a session is connected; empty if with none."""
         return self._links.get(session, b"")
 
-    def besides(self, session: object) -> frozenset[bytes]:
-        """With which nodes the other sessions are connected."""
-        return frozenset(self._links.values()) - {self.other(session)}
+    @property
+    def nodes(self) -> frozenset[bytes]:
+        """With which nodes the sessions are connected: the same object until that changes, so all sessions may keep it."""
+        if self._nodes is None:
+            self._nodes = frozenset(self._links.values())
+        return self._nodes

@@ -62,6 +62,7 @@ class RunRelaying(RunSession):
         self._links: frozenset[bytes] = frozenset()
         """With which other nodes the other end is connected, as it says."""
         self._told_links: frozenset[bytes] = frozenset()
+        """With which nodes this one was connected when it said so last, the other end included."""
 
     def on_authenticated(self) -> None:
         self._relays = RelayHold(self.runs.state.last_position)
@@ -189,16 +190,20 @@ class RunRelaying(RunSession):
     def _on_neighbours(self) -> None:
         if not self.authenticated or not self.connected or self.is_timing("links"):
             return
-        links = self._neighbours.besides(self)
-        if links != self._told_links:
+        links = self._besides(self._neighbours.nodes)
+        if links != self._besides(self._told_links):
             self.start_timer("links", LINKS_MS * len(links), self._tell_links)
 
     def _tell_links(self) -> None:
-        links = self._neighbours.besides(self)
-        if links != self._told_links:
+        links = self._besides(self._neighbours.nodes)
+        if links != self._besides(self._told_links):
             self._hurry()  # else it might be passed on where a link was lost
-            self._told_links = links
+            self._told_links = self._neighbours.nodes
             self.send(RunHave({}, links=tuple(sorted(links)[:MAX_LINKS])))
+
+    def _besides(self, nodes: frozenset[bytes]) -> frozenset[bytes]:
+        """These without the other end, which knows of itself."""
+        return nodes - {self._neighbours.other(self)}
 
     def _hear_links(self, message: RunHave) -> None:
         if message.links is None:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mesh.bench.founded_mesh import FoundedMesh
 from mesh.control.client import ControlClient
+from mesh.lab.live.homes import FoundedMesh
 from mesh.node import Node
 from mesh.settings.home import Home, read_signer
 from mesh.trust.certificates import (

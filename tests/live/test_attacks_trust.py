@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from mesh.bench.founded_mesh import FoundedMesh
+from mesh.lab.live.homes import FoundedMesh
 from mesh.node import Node
 from mesh.settings.home import KEY_FILE, Home, read_signer
 from mesh.settings.paths import CERTIFICATES_FILE

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mesh.bench.founded_mesh import FoundedMesh
+from mesh.lab.live.homes import FoundedMesh
 from mesh.node import Node
 from mesh.settings.home import Home
 from mesh.trust.certificates import read_certificates

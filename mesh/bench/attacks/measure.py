@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
-from mesh.bench import MIB
+from mesh.bench import EVENTS_PER_SECOND, MIB
 from mesh.bench.attacks.host import HostileTarget
 from mesh.bench.attacks.hostile_process import HostileProcess
 from mesh.bench.node_process import NodeProcess
 from mesh.terminal.tables import table, tables
 
-EVENTS_PER_SECOND = 50
 BEFORE_SECONDS = 1.5
 REST_SECONDS = 2.0
 """After an attack, until the latency is measured again."""

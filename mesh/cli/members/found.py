@@ -67,9 +67,10 @@ def found(context: click.Context, *, name: str | None, mesh: str | None, as_json
 @click.command()
 @click.argument("code", metavar="[CODE]", required=False)
 @options.name_of_new_home
+@click.option("--with-log", is_flag=True, help="Bring the events of a home along that was in no mesh yet.")
 @options.as_json
 @click.pass_context
-def recover(context: click.Context, *, code: str | None, name: str | None, as_json: bool) -> None:
+def recover(context: click.Context, *, code: str | None, name: str | None, with_log: bool, as_json: bool) -> None:
     """Make this machine's node an admin of a mesh, by its recovery code.
 
     On any machine, as when the last admin is lost. The node must not run meanwhile, and may be new. Without CODE the command
@@ -86,7 +87,7 @@ def recover(context: click.Context, *, code: str | None, name: str | None, as_js
     mesh = mesh_signer(asked_recovery_code() if code is None else code)
     home = Home(options.home_of(context), name=name)
     try:
-        recover_mesh(home, mesh, time_ns() // 1_000_000)
+        recover_mesh(home, mesh, time_ns() // 1_000_000, with_log=with_log)
         node_id, label = home.node_id, home.facts.mesh
     finally:
         home.close()

@@ -29,18 +29,14 @@ def members(context: click.Context, *, as_json: bool) -> None:
     mesh members
     mesh members --json
     """
+    from mesh.terminal.tables import show_members
     from mesh.trust.shown import member_rows
 
     home = options.home_of(context)
     texts, status = _read(home)
     check_mesh(home, bool(texts.facts))
     rows = member_rows(texts.facts, _last_seen(status, time_ns() // 1_000_000))
-    if as_json:
-        output.write_json(rows)
-        return
-    from mesh.terminal.tables import show_members
-
-    output.write(show_members(rows))
+    output.write_shown(rows, show_members, as_json=as_json)
 
 
 @click.command()
@@ -55,18 +51,14 @@ def facts(context: click.Context, *, as_json: bool) -> None:
     mesh facts
     mesh facts --json
     """
+    from mesh.terminal.tables import show_facts
     from mesh.trust.shown import fact_rows, proof_rows
 
     home = options.home_of(context)
     texts, _ = _read(home)
     rows = [*fact_rows(texts.facts), *proof_rows(texts.proofs)]
     check_mesh(home, bool(rows))
-    if as_json:
-        output.write_json(rows)
-        return
-    from mesh.terminal.tables import show_facts
-
-    output.write(show_facts(rows))
+    output.write_shown(rows, show_facts, as_json=as_json)
 
 
 def check_mesh(home: Path, has_texts: bool) -> None:

@@ -20,7 +20,7 @@ from mesh.lab.cluster.room_parts import PORT
 from mesh.lab.cluster.topology import Links, groups_of, may_be_linked, partners_of, read_links
 from mesh.lab.live.checks import Logs, group_faults, log_faults, shown, types_of
 from mesh.lab.live.disk import DISK_BYTES
-from mesh.lab.live.homes import LiveMesh
+from mesh.lab.live.homes import FoundedMesh
 from mesh.lab.live.link import LabLink
 from mesh.lab.live.namespaces import Host, NetLab
 from mesh.lab.live.network import LiveNetwork
@@ -95,7 +95,7 @@ class LiveCluster(FaultVerbs[LiveRoom, LiveRoom, Path]):
         self._hosts: dict[str, Host] = {}
         self._has_small_disks = has_small_disks
         self._last_writer: LiveRoom | None = None
-        self._meshes: dict[str, LiveMesh] = {}
+        self._meshes: dict[str, FoundedMesh] = {}
         self._folder = Path(tempfile.mkdtemp(prefix="mesh-live-"))
         try:
             self._lab = NetLab(flags)
@@ -285,8 +285,8 @@ class LiveCluster(FaultVerbs[LiveRoom, LiveRoom, Path]):
             )
         return self.rooms[name]
 
-    def _find_mesh(self, name: str) -> LiveMesh | None:
-        return self._meshes.setdefault(name, LiveMesh(name)) if name else None
+    def _find_mesh(self, name: str) -> FoundedMesh | None:
+        return self._meshes.setdefault(name, FoundedMesh(name)) if name else None
 
     def _running(self) -> list[LiveRoom]:
         return [room for room in self.rooms.values() if room.is_running]

@@ -1,54 +1,78 @@
-"""LiveMesh: the homes of one mesh on real hosts."""
+"""FoundedMesh: homes of one mesh, made at once with keys from a seed, for tests, measurements and live stories."""
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 from shutil import copytree
 from tempfile import TemporaryDirectory
 
-from mesh.lab.cluster.room_parts import make_mesh_signer
+from mesh.settings.config import DEFAULT_MESH
 from mesh.settings.home import Home
 from mesh.settings.paths import CERTIFICATES_FILE
-from mesh.trust.certificates import CertificateChain, node_certificate, write_certificates
-from mesh.trust.founding import first_certificates, first_facts, log_of
+from mesh.trust.certificates import (
+    CertificateChain,
+    admin_certificate,
+    mesh_certificate,
+    node_certificate,
+    write_certificates,
+)
+from mesh.trust.founding import first_facts
+from peers.events.epoch import key_mark
 from peers.events.signature import KeySigner
-from peers.facts.fact import Certificate, Fact
+from peers.facts.fact import Certificate
+from peers.stores.runs.sqlite.store import SqliteRunStore
 
-CERTIFIED_MS = 1
-"""When all of it was signed."""
+FOUNDED_MS = 1
+"""When all of it was signed: the same seed gives the same facts."""
 
 
-class LiveMesh:
-    """Makes homes as `mesh found`, `mesh invite` and `mesh join` leave them: the first one is the admin's."""
+class FoundedMesh:
+    """The key of a mesh and that of its admin, which is no node; whoever knows the seed has both."""
 
-    def __init__(self, name: str) -> None:
-        self._mesh = make_mesh_signer(0, name)
-        self._admin: tuple[KeySigner, CertificateChain] | None = None
-        self._facts: list[Fact] = []
+    def __init__(self, seed: str = "mesh") -> None:
+        self.mesh, self.admin = (
+            KeySigner.from_seed(sha256(f"{seed} {who}".encode()).digest()) for who in ("mesh", "admin")
+        )
+
+    def chain(self, public: bytes, node_id: str) -> CertificateChain:
+        """The certificates of the node with this public key."""
+        return CertificateChain(
+            node_certificate(self.admin, public, node_id),
+            admin_certificate(self.mesh, self.admin.public, self._admin_id),
+            mesh_certificate(self.mesh),
+        )
+
+    def make_home(self, path: Path, name: str) -> str:
+        """Make a home at `path`, or let an open one join this mesh; the result is the node id. Raises MeshError."""
+        home = Home(path, name=name)
+        try:
+            public, node_id = home.signer.public, home.node_id
+            store = SqliteRunStore(home.log_path)
+            store.enter_mesh(self.mesh.public)
+            store.open()
+            with store.transaction():
+                node = Certificate(self.mesh.public, self.admin.public, FOUNDED_MS, b"", public, node_id, False, "")
+                store.learn(
+                    [
+                        *first_facts(self.mesh, self.admin, self._admin_id, DEFAULT_MESH, FOUNDED_MS),
+                        node.signed(self.admin),
+                    ]
+                )
+            store.close()
+            write_certificates(path, self.chain(public, node_id))
+        finally:
+            home.close()
+        return node_id
 
     def prepare(self, path: Path, name: str) -> None:
-        """Make a home at `path` for the node with this name, unless there is one. Raises MeshError and OSError."""
+        """Make a home at `path` on any disk, unless there is one with certificates. Raises MeshError and OSError."""
         if (path / CERTIFICATES_FILE).exists():
             return
-        with TemporaryDirectory(
-            prefix="mesh-home-"
-        ) as folder:  # SQLite does not work on the disk that only the host has
-            home = Home(Path(folder) / name, name=name)
-            try:
-                chain = self._admit(home.signer, home.node_id, home.facts.mesh)
-                with log_of(home, self._mesh.public, f"{name} has not joined") as store, store.transaction():
-                    store.learn(self._facts)
-                write_certificates(home.path, chain)
-            finally:
-                home.close()
-            copytree(home.path, path, dirs_exist_ok=True)
+        with TemporaryDirectory(prefix="mesh-home-") as folder:  # SQLite does not work on a disk that only a host has
+            self.make_home(Path(folder, name), name)
+            copytree(Path(folder, name), path, dirs_exist_ok=True)
 
-    def _admit(self, signer: KeySigner, node_id: str, label: str) -> CertificateChain:
-        if self._admin is None:
-            self._admin = signer, first_certificates(self._mesh, signer, node_id)
-            self._facts += first_facts(self._mesh, signer, node_id, label, CERTIFIED_MS)
-            return self._admin[1]
-        admin, chain = self._admin
-        fact = Certificate(self._mesh.public, admin.public, CERTIFIED_MS, b"", signer.public, node_id, False, "")
-        self._facts.append(fact.signed(admin))
-        return CertificateChain(node_certificate(admin, signer.public, node_id), chain.admin, chain.mesh)
+    @property
+    def _admin_id(self) -> str:
+        return f"admin~{key_mark(self.admin.public)}"

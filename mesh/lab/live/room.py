@@ -18,7 +18,7 @@ from mesh.lab.cluster.arguments import check_awake
 from mesh.lab.cluster.room_parts import PORT
 from mesh.lab.live.adder import LiveAdder
 from mesh.lab.live.disk import back_up, fill, free, put_back, read_log
-from mesh.lab.live.homes import LiveMesh
+from mesh.lab.live.homes import FoundedMesh
 from mesh.lab.live.link import ENVIRONMENT
 from mesh.lab.live.namespaces import EXIT_SECONDS, Host, Process
 from peers.events.created import Created
@@ -60,7 +60,7 @@ class LiveRoom:
         host: Host,
         home: Path,
         *,
-        mesh: LiveMesh | None,
+        mesh: FoundedMesh | None,
         seen: Path | None = None,
         before_add: Callable[[LiveRoom], None],
     ) -> None:

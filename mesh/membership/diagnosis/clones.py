@@ -18,7 +18,7 @@ CLONE_LOOK = "*clone "
 """Prefix of the subject of the look whether two machines still answer under the node id that follows."""
 OWN_DIAL = "own"
 """The key of the session that checks whether another machine answers under our id."""
-HOLDERS_LOOK_SECONDS = 3.0
+HOLDERS_LOOK_SECONDS = 1.0
 """Time between two looks where neither of the two is connected."""
 CHECK_PAUSE_SECONDS = 10.0
 """Time between two checks."""
@@ -66,10 +66,10 @@ class Clones:
             member is not None and member.is_cloned and (member.runs.are_held_twice or bool(self.others(node_id, boot)))
         )
 
-    def on_holders(self, node_id: str, keys: Iterable[str]) -> list[Action]:
+    def on_holders(self, node_id: str, keys: Iterable[str], now_seconds: float) -> list[Action]:
         """Two runs of a node have proved its key and answered at the same time, at the sessions `keys`: end all with it."""
         hosts = [self._sessions[key].host for key in keys]
-        self._members.change(node_id, runs=self._members[node_id].runs.held_twice(), reason=TAKEN_REASON)
+        self._members.change(node_id, runs=self._members[node_id].runs.held_twice(now_seconds), reason=TAKEN_REASON)
         text = f"lost the connection to {node_id}: {TAKEN_REASON}"
         return [
             *self._sessions.close([link.key for link in self._sessions.links_with(node_id)], TAKEN_REASON),

@@ -14,8 +14,8 @@ RETURN_SECONDS = 120.0
 """Returns that are further apart are not counted together."""
 CLONE_SECONDS = 30.0
 """After this long without a greeting of a second run there is only one machine."""
-HOLDER_SECONDS = 15.0
-"""The same of runs that proved the key, since all of them are turned away, and dial again after a few seconds."""
+HOLDER_SECONDS = 6.0
+"""The same of runs that proved the key: all of them are turned away, and dial again after 2 s at most, so it misses three."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +59,10 @@ class Runs:
         """The runs after another one greeted while the run `boot` was connected, and this one answered: it is the last one."""
         return replace(self.turned_away(boot, now_seconds), last=boot)._returned(now_seconds)
 
-    def held_twice(self) -> Runs:
+    def held_twice(self, now_seconds: float) -> Runs:
         """The runs after two answered at the same time, both of which have proved the key."""
-        return replace(self, is_cloned=True, are_held_twice=True)
+        seen = tuple(SeenRun(run.boot, now_seconds) for run in self.seen)
+        return replace(self, seen=seen, is_cloned=True, are_held_twice=True)
 
     def turned_away(self, boot: str, now_seconds: float) -> Runs:
         """The runs after a greeting of the run `boot` that was turned away: it shows only that the run lives."""

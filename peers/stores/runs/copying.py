@@ -52,6 +52,10 @@ class CopyRules(RetentionRules, EpochRules, UndoRules):
     that stands in an epoch of its own node is shown rather than one that others vouch for; else that with the smaller (time,
     leaf). Users have no keys: their events may stand in any epoch. So may those of releases without signatures, in theirs.
 
+    So of two copies that others vouch for, as of what a revoked node wrote after its cut, that of a lying member may be shown.
+    No rule on what stands in the log prevents that: usually one honest member alone vouches for a copy, so counting does not
+    help; and a revoked key may sign any copy at any time, so its signature does not show which one is genuine.
+
     **The future.** An event whose time is after `until_ms` is held and waits: it is not shown and does nothing to others until
     `show_due` finds that its time has come. Then it is a new event, or another copy of one. What is shown stays shown.
     """

@@ -95,7 +95,12 @@ class LimitRules(EnteringRules):
         return {key: self._limits_of(key) for key in keys or {row.key for row in self._epochs.values()}}
 
     def _limits_of(self, key: bytes) -> Mapping[Epoch, Cut] | None:
-        """Up to where epochs of a key count, and the others do not; None: all do, or that is not known yet."""
+        """Up to where epochs of a key count, and the others do not; None: all do, or that is not known yet.
+
+        An epoch from which a tip goes on counts up to the entry that the birth names, also before that entry is here: else a
+        newcomer could not take it piece by piece. So the key can still write an ancestor that nobody has, and that it made up.
+        `tips` names no epoch with such an ancestor; a revocation that was made in another way may.
+        """
         roster = self.roster()
         tips = None if roster is None else roster.cut_of(key)
         if roster is None or tips is None:

@@ -118,7 +118,7 @@ def test_a_mesh_is_founded_once(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in home.iterdir()} == before
 
 
-def test_a_recovery_code_of_another_mesh_is_not_overwritten(tmp_path: Path) -> None:
+def test_a_file_in_the_place_of_the_recovery_code_is_not_overwritten(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
     (home / "recovery-code.txt").write_text("another one")
@@ -126,7 +126,7 @@ def test_a_recovery_code_of_another_mesh_is_not_overwritten(tmp_path: Path) -> N
     done = run(home, "found")
 
     assert done.returncode == 1
-    assert b"recovery-code.txt has the recovery code of another one, " in done.stderr
+    assert b"recovery-code.txt is in the way, which is not the recovery code of a founding " in done.stderr
     assert (home / "recovery-code.txt").read_text() == "another one"
     assert not (home / "certificates.pem").exists()
 
@@ -190,6 +190,35 @@ def test_recover_gives_a_new_home_its_name(tmp_path: Path) -> None:
     assert done.stdout.startswith(b"cellar~")
     refused = run(tmp_path / "new", "recover", "--name", "attic", write_recovery_code(SECRET))
     assert b"this home's name is cellar for good, not attic" in refused.stderr
+
+
+def test_a_home_with_events_of_a_time_without_a_mesh_is_recovered_only_with_its_log(tmp_path: Path) -> None:
+    with (
+        Node("kitchen", home=tmp_path / "kitchen", open=True, **LOOPBACK) as kitchen,
+        Node("study", home=tmp_path / "study", peers=[at(kitchen)], open=True, **LOOPBACK) as study,
+    ):
+        for node in (kitchen, study):
+            node.log.add({"type": node.node_id.partition("~")[0]}).get(SECONDS)
+        study.synchronized().get(SECONDS)
+    home, code = tmp_path / "study", write_recovery_code(SECRET)
+    before = {path.name: path.read_bytes() for path in home.iterdir() if path.is_file()}
+
+    done = run(home, "recover", code)
+
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr.decode() == (
+        "the log of this home has 2 events of a time without a mesh: with `mesh recover --with-log` it brings them along, and "
+        "vouches for them; else use another --home\n"
+    )
+    assert {path.name: path.read_bytes() for path in home.iterdir() if path.is_file()} == before
+    assert run(home, "recover", "--with-log", code).returncode == 0
+    with Node(home=home, **LOOPBACK) as study:
+        wait_until(lambda: vouched(study) == {"kitchen": "found", "study": None}, "it vouches for the other's")
+
+
+def vouched(node: Node) -> dict[str, str | None]:
+    """Why a node vouches for events, by their types."""
+    return {event["type"]: meta.get("vouched") for event, meta in node.log.each()}
 
 
 def test_a_member_becomes_an_admin_and_its_certificates_say_so(tmp_path: Path) -> None:

@@ -24,6 +24,28 @@ def street(tmp_path: Path) -> Iterator[TrustedStreet]:
     street.close()
 
 
+def test_two_machines_with_one_home_that_no_node_is_connected_with_at_once_say_so_themselves_and_nothing_is_lost(
+    street: TrustedStreet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mesh.node_resources.MAX_DRIFT_MS", 0)
+    street.start("kitchen").stop()
+    shutil.copytree(tmp_path / "kitchen", tmp_path / "copy", ignore=shutil.ignore_patterns("*.sock", "lock"))
+    kitchen = street.start("kitchen")
+    said_by_kitchen = street.notices["kitchen"]
+    copy = street.start("kitchen", home=tmp_path / "copy")
+    study = street.start("study", peers=[at(kitchen)])
+    attic = street.start("attic", peers=[at(copy), at(study)])
+
+    for number in range(2):
+        for node in (kitchen, copy):
+            node.log.add({"type": f"{number}"}).get()
+            wait_until(lambda: len({tuple(types(each)) for each in (kitchen, copy, study, attic)}) == 1, "all have it")
+
+    assert types(study) == ["0", "0", "1", "1"]
+    for said in (said_by_kitchen, street.notices["kitchen"]):
+        wait_until(lambda: [each.kind for each in said].count("cloned") == 1, "it says so once")  # noqa: B023
+
+
 def sessions(node: Node) -> list[str]:
     return [row["session"] for row in node.status().get()["peers"] if row["session"] == "synchronized"]
 

@@ -18,7 +18,7 @@ import pytest
 from mesh import MeshError, Node
 from mesh.settings.home import Home, read_identity, read_signer
 from mesh.trust.certificates import read_certificates
-from mesh.trust.recovery_code import mesh_signer
+from mesh.trust.recovery_code import mesh_signer, write_recovery_code
 from tests.support.commands import DEADLINE_SECONDS, arguments, environment, next_line, run, running
 from tests.support.joining_parts import files, invited, joined
 from tests.support.old_logs import OldLogFile, old_event
@@ -141,6 +141,9 @@ def test_a_founding_that_was_killed_half_way_is_finished_by_its_recovery_code(tm
 
     with pytest.raises(MeshError, match=r"has a log of a mesh, but no certificates.pem \(.* or call `mesh recover`\)"):
         Node(home=tmp_path, **LOOPBACK).start()
+    again = run(tmp_path, "found")
+    assert (again.returncode, again.stdout) == (1, b"")
+    assert b"was founded already: `mesh recover` takes this home into it" in again.stderr
     done = run(tmp_path, "recover", given=(tmp_path / "recovery-code.txt").read_bytes())
 
     assert (done.returncode, mesh_key(tmp_path)) == (0, key)
@@ -191,13 +194,32 @@ def test_a_home_that_has_run_open_and_wrote_nothing_is_fresh(tmp_path: Path) -> 
         assert (node.node_id, node.is_trusted) == (node_id, True)
 
 
-def test_a_code_of_another_mesh_in_the_home_is_not_overwritten(tmp_path: Path) -> None:
+def test_a_file_that_is_no_recovery_code_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "recovery-code.txt").write_text("another one")
 
-    with pytest.raises(MeshError, match=r"recovery-code.txt has the recovery code of another one, "):
+    with pytest.raises(
+        MeshError, match=r"recovery-code.txt is in the way, which is not the recovery code of a founding "
+    ):
         Node("kitchen", home=tmp_path, **LOOPBACK).start()
 
     assert (tmp_path / "recovery-code.txt").read_text() == "another one"
+
+
+@pytest.mark.parametrize("is_shown", [False, True])
+def test_a_founding_that_was_killed_before_the_log_had_it_goes_on_with_the_code_that_was_written(
+    tmp_path: Path, *, is_shown: bool
+) -> None:
+    code, shown = write_recovery_code(bytes(16)), list[str]()
+    Home(tmp_path, name="kitchen").close()
+    (tmp_path / "recovery-code.txt").write_text(f"{code}\n")
+
+    options: dict[str, Any] = {"on_recovery_code": shown.append} if is_shown else {}
+    with Node(home=tmp_path, **options, **LOOPBACK) as node:
+        assert node.is_trusted
+
+    assert mesh_key(tmp_path) == mesh_signer(code).public
+    assert (tmp_path / "recovery-code.txt").read_text() == f"{code}\n"
+    assert shown == ([code] if is_shown else [])
 
 
 # Joining

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mesh.bench.founded_mesh import FoundedMesh
+from mesh.lab.live.homes import FoundedMesh
 from mesh.trust.certificates import node_certificate
 from mesh.trust.founding import first_facts
 from mesh.trust.judge import UNKNOWN, KeyJudge

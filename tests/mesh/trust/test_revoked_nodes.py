@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mesh.bench.founded_mesh import FoundedMesh
+from mesh.control.client import ControlClient
+from mesh.lab.live.homes import FoundedMesh
 from mesh.node import Node
 from mesh.settings.home import read_signer
 from peers.facts.fact import Fact, Revocation
@@ -51,6 +52,20 @@ def test_a_session_ends_when_a_fact_comes_that_revokes_the_other_node(street: Tr
     kitchen.log.add({"type": "bread"}).get()
     wait_until(lambda: any(NOT_TAKEN in said for said in street.said("study")), "the study hears why")
     assert types(study) == ["milk"]
+
+
+def test_the_sessions_of_a_revoked_node_end_on_all_nodes_that_are_connected_with_the_admin(
+    street: TrustedStreet,
+) -> None:
+    kitchen = street.start("kitchen")
+    attic = street.start("attic", peers=[at(kitchen)])
+    study = street.start("study", peers=[at(kitchen), at(attic)])
+    wait_until(lambda: [connected(node) for node in (kitchen, attic, study)] == [2, 2, 2], "all are connected")
+
+    with ControlClient(kitchen.home) as client:
+        client.state([revocation_of(study.home).data])
+
+    wait_until(lambda: [connected(node) for node in (kitchen, attic, study)] == [1, 1, 0], "the study is alone")
 
 
 def test_a_node_that_was_revoked_is_refused_at_the_handshake_when_it_returns(street: TrustedStreet) -> None:

@@ -8,7 +8,7 @@ from weakref import ref
 
 from peers.clock import ManualClock
 from peers.log.port import Commit
-from peers.log.write_batch import JOINED_EVENTS, WriteBatch
+from peers.log.write_batch import JOINED_EVENTS, WriteBatch, joined
 from peers.stores.runs.memory import MemoryRunStore
 from peers.stores.store import StoreError
 from tests.support.elsewhere import Elsewhere
@@ -178,3 +178,13 @@ def test_a_batch_that_was_answered_leaves_memory_at_once_without_the_garbage_col
         assert answered() is None
     finally:
         gc.enable()
+
+
+def test_what_several_writes_did_names_all_events_that_wait_for_their_time() -> None:
+    store, elsewhere = MemoryRunStore(), Elsewhere()
+    store.open()
+    store.until_ms = NOW_MS
+    with store.transaction():
+        takens = [store.take(elsewhere.write(written(NOW_MS + ahead, "later"))) for ahead in (9, 8)]
+
+    assert [entry.time for entry in joined(takens).waiting] == [NOW_MS + 9, NOW_MS + 8]

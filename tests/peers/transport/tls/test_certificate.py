@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trustme import CA
 
-from mesh.bench.founded_mesh import FoundedMesh
+from mesh.lab.live.homes import FoundedMesh
 from peers.events.signature import KeySigner, is_text_signed
 from peers.transport.tls.certificate import ReadCertificate, read_certificate
 

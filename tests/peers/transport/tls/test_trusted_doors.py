@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mesh.bench.founded_mesh import FoundedMesh
+from mesh.lab.live.homes import FoundedMesh
 from mesh.settings.home import KEY_FILE, Home
 from mesh.settings.paths import CERTIFICATES_FILE
 from peers.limits import Limits
