@@ -23,7 +23,7 @@ from peers.stores.store import (
     ONLY_DEFAULT,
     Cleaning,
     Criteria,
-    KeyRow,
+    KeptBeside,
     Looked,
     WalkOptions,
 )
@@ -154,7 +154,7 @@ class Taken:
     """Epochs that count up to another entry by the facts of the mesh, or that came and do not count without end."""
 
 
-class RunStore(Protocol):
+class RunStore(KeptBeside, Protocol):
     """Keeps events, and the entries of epochs in runs; knows nothing of time, threads or networks. One thread at a time.
 
     - An **event** is identified by `created`; its **leaf** by its content. An **entry** (epoch, seq) has a kind and a leaf, and
@@ -383,20 +383,3 @@ class RunStore(Protocol):
 
     def clean(self, createds: Sequence[Created], reasons: frozenset[str] = ONLY_DEFAULT) -> Cleaning:
         """Clean those of these events that have no reason but these. An event that names no reason has DEFAULT_REASON."""
-
-    # Others
-
-    def probe(self) -> None:
-        """Write something that means nothing, to see whether the disk takes it. Raises StoreError if it does not."""
-
-    def cursors(self, other_node_id: str) -> tuple[int, int]:
-        """What `keep_cursors` kept for that node: (synced, other_synced), or (0, 0)."""
-
-    def keep_cursors(self, other_node_id: str, synced: int, other_synced: int) -> None:
-        """Keep the cursors of a Logux client or server; beyond MAX_CURSORS, forget those that were kept longest ago."""
-
-    def keyed(self, keys: Sequence[bytes]) -> dict[bytes, KeyRow]:
-        """What `keep_keys` kept for those of these hashes of keys that are known."""
-
-    def keep_keys(self, rows: Sequence[KeyRow]) -> None:
-        """Keep new keys of adds, whose events were appended; beyond MAX_ADD_KEYS, forget those that were kept first."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypedDict, TypeVar
+from typing import Literal, NamedTuple, Protocol, TypedDict, TypeVar
 
 from peers.events.created import Created
 from peers.events.dot import Dot
@@ -197,3 +197,22 @@ class Page:
     """In the order of `position`, each with the dot of its change. The same event comes once per dot."""
     until: int
     """The walk has looked at everything up to this position: go on from here."""
+
+
+class KeptBeside(Protocol):
+    """What a store keeps beside events, and whether the disk takes it. All raise StoreError if the disk fails."""
+
+    def probe(self) -> None:
+        """Write something that means nothing, to see whether the disk takes it. Raises StoreError if it does not."""
+
+    def cursors(self, other_node_id: str) -> tuple[int, int]:
+        """What `keep_cursors` kept for that node: (synced, other_synced), or (0, 0)."""
+
+    def keep_cursors(self, other_node_id: str, synced: int, other_synced: int) -> None:
+        """Keep the cursors of a Logux client or server; beyond MAX_CURSORS, forget those that were kept longest ago."""
+
+    def keyed(self, keys: Sequence[bytes]) -> dict[bytes, KeyRow]:
+        """What `keep_keys` kept for those of these hashes of keys that are known."""
+
+    def keep_keys(self, rows: Sequence[KeyRow]) -> None:
+        """Keep new keys of adds, whose events were appended; beyond MAX_ADD_KEYS, forget those that were kept first."""

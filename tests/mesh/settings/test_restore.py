@@ -137,6 +137,18 @@ def test_the_cursors_of_a_logux_server_are_kept_so_that_it_is_not_sent_the_log_a
     restored.close()
 
 
+def test_the_keys_of_adds_are_kept_so_that_repeating_one_is_still_safe(tmp_path: Path, street: Street) -> None:
+    first = street.start("kitchen")
+    meta = first.log.add({"type": "sale"}, key="sale-17").get(10)
+    back_up(first.home, tmp_path / "backup")
+    restore_home(tmp_path / "backup", tmp_path / "second")
+
+    second = street.start("kitchen", home=tmp_path / "second")
+
+    assert second.log.add({"type": "sale"}, key="sale-17").get(10) == meta
+    assert types(second) == ["sale"]
+
+
 def test_nothing_is_restored_where_something_is_already(tmp_path: Path, home: Path) -> None:
     back_up(home, tmp_path / "backup")
     (tmp_path / "empty").mkdir()

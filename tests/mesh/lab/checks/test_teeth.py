@@ -175,7 +175,7 @@ def publish_before_the_commit(patch: pytest.MonkeyPatch) -> None:
 def acknowledge_a_run_in_part(patch: pytest.MonkeyPatch) -> None:
     join = WriteBatch.join
 
-    def join_half(self: WriteBatch, entries: Sequence[Entry], clock_ms: int) -> Later[Any] | None:
+    def join_half(self: WriteBatch, entries: Sequence[Entry], clock_ms: int, _: Any) -> Later[Any] | None:
         result = join(self, entries[: (len(entries) + 1) // 2], clock_ms)
         return result and result.transform(lambda outcomes: [*outcomes, *entries[len(outcomes) :]])
 
