@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:  # the command line loads this module, and not the roles
+    from mesh.gateway.clients.guard import Auth
     from mesh.gateway.clients.role import Hook
     from mesh.gateway.endpoints import MakeGatewayRole
 
@@ -39,6 +40,11 @@ class GatewayOptions(TypedDict, total=False):
     """Origins of other sites whose pages may connect, as `https://app.example`; `*` for any, `null` for sandboxed pages."""
     clients_hosts: Sequence[str]
     """Further names or addresses of this machine, without a port, by which browsers reach it."""
+    auth: Auth | None
+    """(user, token) -> bool: whether a client is let in whose token is none of `mesh token`, so that one secret or one key of
+    JSON web tokens serves the doors of all nodes. A plain function must not block, a coroutine function has AUTH_SECONDS. What
+    it raises is logged, and refuses the client for now, as does a value that is no bool. The token is text, empty if there is
+    none. A client that was let in stays until its connection ends."""
     clients_role: MakeGatewayRole
     """ClientGatewaySync, or a subclass of it."""
     in_filter: Hook | None

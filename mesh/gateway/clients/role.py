@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +39,8 @@ class Hooks:
 
 
 class ClientGatewaySync(ServerSync):
-    """One session with a Logux client. Its node id is `USER` or `USER:...`, its credentials are a token of that user.
+    """One session with a Logux client. Its node id is `USER` or `USER:...`, its credentials are a token of that user,
+    or what the option `auth` takes.
 
     The client may only write events that its user created; others, such as those that JavaScript peers echo after a
     reconnect, are acknowledged and dropped. It is sent what follows the smaller of two marks: the one in its `connect`, which
@@ -95,7 +96,7 @@ class ClientGatewaySync(ServerSync):
         if self._replies is not None:
             self.send_answers(self._replies.take())
 
-    def _admit(self, credentials: Any, node_id: str) -> bool:
+    def _admit(self, credentials: Any, node_id: str) -> bool | Awaitable[bool]:
         try:
             return self._access.admit(node_id, credentials, self.connection.address)
         except MeshError as error:
