@@ -5,15 +5,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mesh.errors import MeshError
+    from mesh.gateway.clients.channels import Denied
     from mesh.membership.actions import Notice
     from mesh.node import Node
     from mesh.node_log import NodeLog
     from mesh.version import __version__ as __version__
     from peers.limits import Limits
 
-__all__ = ["Limits", "MeshError", "Node", "NodeLog", "Notice"]
+__all__ = ["Denied", "Limits", "MeshError", "Node", "NodeLog", "Notice"]
 
 _PLACES = {
+    "Denied": "mesh.gateway.clients.channels",
     "Limits": "peers.limits",
     "MeshError": "mesh.errors",
     "Node": "mesh.node",

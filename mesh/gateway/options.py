@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:  # the command line loads this module, and not the roles
+    from mesh.gateway.clients.channels import Load
     from mesh.gateway.clients.guard import Auth
     from mesh.gateway.clients.role import Hook
     from mesh.gateway.endpoints import MakeGatewayRole
@@ -45,6 +46,14 @@ class GatewayOptions(TypedDict, total=False):
     JSON web tokens serves the doors of all nodes. A plain function must not block, a coroutine function has AUTH_SECONDS. What
     it raises is logged, and refuses the client for now, as does a value that is no bool. The token is text, empty if there is
     none. A client that was let in stays until its connection ends."""
+    channels: Mapping[str, Load] | None
+    """`{"stock/:item": load}`: what clients may subscribe to. `load(user, params)` returns the list of events that a client
+    gets first, which are sent and not stored, or raises Denied; `params` has the parts of the channel, `{"item": "apple"}`.
+    Then it gets the events whose `meta["channels"]`, a list of text, names the channel, if they were stored after `load` was
+    called. Once this is given, an event without channels goes to the clients of the user who wrote it, and to no others.
+
+    `load` returns the whole state, also to a client that was here before. It may be a coroutine function, which has 30 s. What
+    else it raises is logged, and undoes the subscription. A client cannot set the channels of its events: `in_map` does."""
     clients_role: MakeGatewayRole
     """ClientGatewaySync, or a subclass of it."""
     in_filter: Hook | None

@@ -23,7 +23,8 @@ UNDO = "logux/undo"
 ANSWERS_A_MESSAGE = 500
 """Answers that are sent in one `sync`."""
 ANSWERS_BYTES = 4 * 1024 * 1024
-"""Limit of the `logux/undo` answers to one message; further refused events get none."""
+"""Bytes after which a further `sync` begins; also the limit of the `logux/undo` answers to one message: further refused events
+get none."""
 MAX_DEBUGS = 100
 """`debug` sentences about the refused events of one message; further events are counted in one more sentence."""
 
@@ -129,15 +130,18 @@ class ServerSync(BaseSync):
         """Send events that are for this client alone, and in no log. Only for protocols 5 and 7."""
         assert isinstance(self.dialect, TimedDialect)
         ms = self.clock.now_ms()
-        for start in range(0, len(answers), ANSWERS_A_MESSAGE):
-            items: list[Any] = []
-            for answer in answers[start : start + ANSWERS_A_MESSAGE]:
-                self._answered += 1
-                # Not our own node id: an event of ours may have that id.
-                made = (ms, f"{self.node_id}:door", self._answered)
-                # Without reasons, so that the client does not keep it; the number 0: it is no event of our log.
-                items += (answer, {"id": self.dialect.write_id(made), "time": ms - self.dialect.sending_base})
-            self.send(Custom("sync", (0, *items)))
+        items: list[Any] = []
+        size = 0
+        for number, answer in enumerate(answers, 1):
+            self._answered += 1
+            # Not our own node id: an event of ours may have that id.
+            made = (ms, f"{self.node_id}:door", self._answered)
+            # Without reasons, so that the client does not keep it; the number 0: it is no event of our log.
+            items += (answer, {"id": self.dialect.write_id(made), "time": ms - self.dialect.sending_base})
+            size += len(bytes(answer))
+            if number == len(answers) or len(items) >= 2 * ANSWERS_A_MESSAGE or size >= ANSWERS_BYTES:
+                self.send(Custom("sync", (0, *items)))
+                items, size = [], 0
 
     def sent_up_to(self) -> int:
         return max(super().sent_up_to(), self.stated or 0)

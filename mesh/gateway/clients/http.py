@@ -5,12 +5,14 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 
 from mesh.errors import MeshError
 from mesh.gateway.clients.access import check_host, check_origin, judge_origin
+from mesh.gateway.clients.channels import Channels
 from mesh.gateway.clients.guard import Guard
 from mesh.gateway.clients.page import PAGE_FILES, SECURITY_HEADERS
 from mesh.gateway.clients.role import ClientGatewaySync, Hooks
@@ -23,7 +25,9 @@ from mesh.settings.config import parse_address
 from peers.clock import Clock
 from peers.errors import SyncError
 from peers.later import Later
+from peers.limits import Limits
 from peers.protocol.ports import Spawn, begin
+from peers.transport.accepting.door import Note
 from peers.transport.address import is_loopback
 from peers.transport.http import HttpAnswer, HttpRequest
 from peers.transport.large_frames import FrameMemory
@@ -59,8 +63,13 @@ class ClientGateway:
                 f"their way: {SECURE_DOOR}, or --clients-insecure, or open it at 127.0.0.1"
             )
         self._files = (cert, key)
+        channels = options.get("channels")
         self._hooks = Hooks(
-            options.get("in_filter"), options.get("in_map"), options.get("out_filter"), options.get("out_map")
+            options.get("in_filter"),
+            options.get("in_map"),
+            options.get("out_filter"),
+            options.get("out_map"),
+            None if channels is None else Channels(channels),
         )
         self._auth = options.get("auth")
         self._make_role = options.get("clients_role", ClientGatewaySync)
@@ -77,6 +86,8 @@ class ClientGateway:
         *,
         clock: Clock,
         spawn: Spawn,
+        limits: Limits,
+        note: Note,
         status: Callable[[], Later[Status]],
         frame_memory: FrameMemory,
         turned_away: TurnedAway,
@@ -96,7 +107,8 @@ class ClientGateway:
             too_long=TOO_LONG,
             waits=True,
         )
-        options = {"guard": guard, "hooks": self._hooks}
+        hooks = replace(self._hooks, max_subscriptions=limits.subscriptions, note=note)
+        options = {"guard": guard, "hooks": hooks}
         listen = Listen(CLIENTS_KEY, CLIENTS_DOOR, self.host, self.port, network, self._make_role, options, ADVICE)
         return listen, network, requests
 

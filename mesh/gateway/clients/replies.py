@@ -14,9 +14,10 @@ from peers.events.entry import Entry
 from peers.roles.server import UNDO, written
 
 PROCESSED = "logux/processed"
-FOR_SERVERS = frozenset({"logux/subscribe", "logux/unsubscribe"})
-"""Types of events that a client sends to the server itself. They are answered and not logged: every client here receives all
-events that the filters let pass, without subscriptions."""
+SUBSCRIBE = "logux/subscribe"
+FOR_SERVERS = frozenset({SUBSCRIBE, "logux/unsubscribe"})
+"""Types of events that a client sends to the server itself. They are answered and not logged. Without the option `channels`
+they change nothing: every client receives all events that the filters let pass."""
 MAX_UNDONE_BYTES = 1024 * 1024
 """Dropped events of one message are sent back whole up to this sum; of more, only their types are sent."""
 
@@ -49,7 +50,7 @@ class ClientReplies:
     def on_message(self, entries: Sequence[Entry]) -> Sequence[Entry]:
         """A message has arrived; the result is those of its events that may enter the log."""
         self._asked.append(entries)
-        return [entry for entry in entries if entry.reasons or not _is_for_servers(entry)]
+        return [entry for entry in entries if entry.reasons or not is_for_servers(entry)]
 
     def on_filtered(self, passed: Sequence[Entry]) -> None:
         """The oldest message has gone through the filters, and these events passed."""
@@ -57,7 +58,7 @@ class ClientReplies:
         is_brief = sum(len(entry.body) for entry in asked) > MAX_UNDONE_BYTES
         self._replies.append(
             [
-                self._processed(one) if one.created in known or _is_for_servers(one) else self._undo(one, is_brief)
+                self._processed(one) if one.created in known or is_for_servers(one) else self._undo(one, is_brief)
                 for one in asked
                 if self._is_admitted(one) and not one.reasons
             ]
@@ -75,5 +76,7 @@ class ClientReplies:
         return written(UNDO, self._log_id(entry.created), reason="denied", action=action)
 
 
-def _is_for_servers(entry: Entry) -> bool:
-    return b'"logux/' in entry.body and entry.event["type"] in FOR_SERVERS
+def is_for_servers(entry: Entry) -> bool:
+    """Whether the event is of one of the types in FOR_SERVERS."""
+    may_be = b'"logux/' in entry.body or b"\\" in entry.body  # it may be spelled with escapes
+    return may_be and entry.event["type"] in FOR_SERVERS

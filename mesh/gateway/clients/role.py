@@ -8,17 +8,22 @@ from typing import Any
 
 from mesh.errors import MeshError
 from mesh.gateway.clients.access import may_write
+from mesh.gateway.clients.channels import Channels, channels_of
 from mesh.gateway.clients.guard import ClientAccess, Guard
 from mesh.gateway.clients.replies import ClientReplies, replies_for
+from mesh.gateway.clients.subscriptions import Subscriptions, apart
 from mesh.gateway.foreign_meta import without_keep_last
 from mesh.gateway.saved_cursors import SavedCursors
+from peers.codec.logux_5 import TimedDialect
 from peers.errors import SyncError
 from peers.events.entry import Entry
 from peers.later import Later
+from peers.limits import Limits
 from peers.log.draft import Meta
 from peers.log.port import SyncLog
 from peers.protocol.filters import Event
 from peers.roles.server import ServerSync
+from peers.transport.accepting.door import Note, note_nothing
 from peers.transport.port import Connection
 
 SINCE = "since"
@@ -36,6 +41,11 @@ class Hooks:
     in_map: Hook | None = None
     out_filter: Hook | None = None
     out_map: Hook | None = None
+    channels: Channels | None = None
+    """None: there are no channels, and every client receives all."""
+    max_subscriptions: int = Limits().subscriptions
+    note: Note = note_nothing
+    """Gets the name of a limit that was hit, and by whom."""
 
 
 class ClientGatewaySync(ServerSync):
@@ -46,8 +56,11 @@ class ClientGatewaySync(ServerSync):
     reconnect, are acknowledged and dropped. It is sent what follows the smaller of two marks: the one in its `connect`, which
     may be a mark of another node's log, and the one up to which it confirmed this node's log.
 
-    Parameters, besides those of ServerSync: `guard` judges credentials, for all sessions; `hooks` are the node's filters and
-    maps. Both are given by the gateway, so that a subclass for `clients_role` only passes them on.
+    Where there are channels, it is sent the events of the channels that it has subscribed to, and those without channels that
+    its user wrote. Protocol 0.1 has no subscriptions.
+
+    Parameters, besides those of ServerSync: `guard` judges credentials, for all sessions; `hooks` are the node's filters, maps
+    and channels. Both are given by the gateway, so that a subclass for `clients_role` only passes them on.
     """
 
     def __init__(
@@ -66,7 +79,9 @@ class ClientGatewaySync(ServerSync):
         )
         self._access = ClientAccess(guard, self.call_later, on_revoked=self._on_revoked)
         self._cursors = SavedCursors(self)
+        self._hooks = hooks
         self._replies: ClientReplies | None = None
+        self._subscriptions: Subscriptions | None = None
 
     @property
     def user(self) -> str:
@@ -85,16 +100,53 @@ class ClientGatewaySync(ServerSync):
         self.reading.who = self.user
         self._cursors.key = f"client:{node_id}"
         self._replies = replies_for(self.dialect, node_id, lambda entry: self.admitted(entry) is not None)
+        if self._hooks.channels is not None and isinstance(self.dialect, TimedDialect):
+            self._subscriptions = Subscriptions(self._hooks.channels, self._hooks.max_subscriptions, self.dialect, self)
         self._access.watch()
         self.react(self.log.cursors(self._cursors.key), self._on_cursors)
 
     def take(self, added: int, entries: Sequence[Entry]) -> None:
+        if self._hooks.channels is not None:
+            entries, asked = apart(entries)
+            if asked:
+                self.reading.spend(len(asked), sum([entry.size for entry in asked]))
+            if self._subscriptions is not None:
+                self._subscriptions.on_message([entry for entry in asked if self.admitted(entry) is not None])
         super().take(added, entries if self._replies is None else self._replies.on_message(entries))
 
     def send_synced(self, added: int) -> None:
         super().send_synced(added)
         if self._replies is not None:
             self.send_answers(self._replies.take())
+        if self._subscriptions is not None:
+            self._subscriptions.on_committed()
+
+    def is_due(self, entry: Entry) -> bool:
+        if self._hooks.channels is not None and not self._is_for_client(entry):
+            self.received.pop(entry.created, None)
+            return False
+        return super().is_due(entry)
+
+    def _is_for_client(self, entry: Entry) -> bool:
+        channels = channels_of(entry)
+        if channels:
+            return self._subscriptions is not None and self._subscriptions.covers(channels, entry.added)
+        return may_write(self.user, entry.created[1], dialect_is_01=False)
+
+    def await_load(self, value: Any, reaction: Callable[[Later[Any]], None]) -> None:
+        """React to what a function of `channels` returned; end the link if a coroutine does not answer in time."""
+        self._react_in_time("load", value, reaction)
+
+    def on_too_many(self) -> None:
+        """The client asks for more channels than it may have."""
+        self._hooks.note("subscriptions", self.user)
+        self.send_debug(
+            "error", f"a client may subscribe to {self._hooks.max_subscriptions} channels: this one is too many"
+        )
+
+    def _may_page(self) -> bool:
+        is_loading = self._subscriptions is not None and self._subscriptions.is_loading
+        return super()._may_page() and not is_loading
 
     def _admit(self, credentials: Any, node_id: str) -> bool | Awaitable[bool]:
         try:
