@@ -1,0 +1,84 @@
+"""A page of an application, with @logux/client from npm, in a browser, at a real node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from browser import Tab
+from real_nodes import Nodes, types
+from shop_page import ShopServer
+
+from mesh import Denied, Node
+
+NewTab = Callable[[], Tab]
+SECRET = "for all tills"
+
+
+def auth(user: str, token: str) -> bool:
+    return token == SECRET
+
+
+def sort(event: dict[str, Any], meta: dict[str, Any], user: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    return event, {**meta, "channels": [f"stock/{event['item']}"]} if event["type"] == "shop/sold" else meta
+
+
+def open_shop(nodes: Nodes, shop: ShopServer, **options: Any) -> Node:
+    async def stock(user: str, params: Mapping[str, str]) -> list[dict[str, Any]]:
+        if params["item"] == "gold":
+            raise Denied
+        count = 10
+        async for event, _ in node.log.each():
+            count -= event["type"] == "shop/sold"
+        return [{"type": "stock/is", "count": count}]
+
+    given = {"auth": auth, "in_map": sort, "channels": {"stock/:item": stock}, "clients_origins": [shop.origin]}
+    node = nodes.start(**{**given, **options})
+    return node
+
+
+def come(new_tab: NewTab, shop: ShopServer, node: Node, user: str, token: str = SECRET) -> Tab:
+    tab = new_tab()
+    server = node.clients_url.replace("http", "ws", 1)
+    tab.open(f"{shop.origin}/#server={server}&user={user}&token={token.replace(' ', '%20')}")
+    return tab
+
+
+def test_what_one_browser_sells_another_one_sees(nodes: Nodes, shop: ShopServer, new_tab: NewTab) -> None:
+    node = open_shop(nodes, shop)
+    ada, bob, carol = (come(new_tab, shop, node, user) for user in ("ada", "bob", "carol"))
+    for tab in (ada, bob):
+        assert tab.evaluate("shop.subscribe('apple')") == "ok"
+        tab.wait_for_text("#apples", "10 apples")
+
+    assert ada.evaluate("shop.sell('apple')") == "ok"
+
+    bob.wait_for_text("#log", "sold by ada")
+    assert carol.evaluate("shop.subscribe('apple')") == "ok"
+    carol.wait_for_text("#apples", "9 apples")
+    assert carol.text("#log") == ""
+    assert types(node) == ["shop/sold"]
+    for tab in (ada, bob, carol):
+        assert tab.problems == tab.network_problems == []
+
+
+def test_a_browser_is_told_why_it_may_not_subscribe(nodes: Nodes, shop: ShopServer, new_tab: NewTab) -> None:
+    tab = come(new_tab, shop, open_shop(nodes, shop), "carol")
+
+    assert tab.evaluate("shop.subscribe('gold')") == "Server undid logux/subscribe because of denied"
+
+
+def test_a_browser_with_a_wrong_token_is_refused(nodes: Nodes, shop: ShopServer, new_tab: NewTab) -> None:
+    tab = come(new_tab, shop, open_shop(nodes, shop), "carol", "guess")
+
+    tab.wait_for_text("#error", "wrong-credentials")
+
+
+def test_a_page_of_an_origin_that_is_not_listed_is_refused(nodes: Nodes, shop: ShopServer, new_tab: NewTab) -> None:
+    node = open_shop(nodes, shop, clients_origins=["https://shop.example"])
+    tab = come(new_tab, shop, node, "carol")
+
+    tab.wait_until("document.getElementById('state').textContent === 'disconnected'")
+
+    (row, *_) = node.status().get(10)["turned_away"]
+    assert f"--clients-origin {shop.origin}" in row["why"]
