@@ -10,6 +10,7 @@ if TYPE_CHECKING:  # the command line loads this module, and not the roles
     from mesh.gateway.clients.channels import Load
     from mesh.gateway.clients.guard import Auth
     from mesh.gateway.clients.role import Hook
+    from mesh.gateway.clients.undoing import MayUndo
     from mesh.gateway.endpoints import MakeGatewayRole
 
 
@@ -54,6 +55,10 @@ class GatewayOptions(TypedDict, total=False):
 
     `load` returns the whole state, also to a client that was here before. It may be a coroutine function, which has 30 s. What
     else it raises is logged, and undoes the subscription. A client cannot set the channels of its events: `in_map` does."""
+    may_undo: MayUndo | None
+    """(user, event, meta) -> bool: whether a client may undo that event; None: what its own user wrote, which is also the rule
+    for an event that is not known here. It may be a coroutine function. It is asked once, at the node that takes the undo,
+    which then counts on every node; a refused one is answered `denied`, and not stored."""
     clients_role: MakeGatewayRole
     """ClientGatewaySync, or a subclass of it."""
     in_filter: Hook | None

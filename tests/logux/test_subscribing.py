@@ -112,3 +112,37 @@ def test_logux_client_without_a_right_token_is_refused_by_auth(town: Town, start
     client.connect(door(node))
 
     client.wait_event("error", type="wrong-credentials", received=True)
+
+
+# Undo
+
+
+def test_logux_client_takes_back_what_its_user_wrote_and_others_hear_of_it(town: Town, start_js: StartJs) -> None:
+    node = town.start("kitchen", auth=auth)
+    ada, bob = enter(start_js, node, "10"), enter(start_js, node, "20")
+    ada.add({"type": "sale"}, how="sync")
+    bob.wait_event("add", type="sale")
+    ((_, meta),) = node.log.each()
+    sale = " ".join(map(str, meta["created"]))
+
+    with pytest.raises(JsError, match="Server undid logux/undo because of denied"):
+        bob.add({"type": "logux/undo", "id": sale, "reason": "mine", "action": {"type": "sale"}}, how="sync")
+    undo = {"type": "logux/undo", "id": sale, "reason": "mistake", "action": {"type": "sale"}}
+    ada.add(undo, how="sync")
+
+    (heard_by_bob,) = [event for event in bob.events if event["event"] == "add" and event["type"] == "sale"]
+    bob.wait_event("add", type="logux/undo", action=undo)
+    assert " ".join(map(str, heard_by_bob["created"])) == sale
+    assert [event["type"] for event, _ in node.log.each(undone=False)] == ["logux/undo"]
+
+
+def test_logux_client_hears_that_a_node_took_back_what_it_wrote(town: Town, start_js: StartJs) -> None:
+    node = town.start("kitchen", auth=auth, channels={"stock/:item": stock})
+    client = enter(start_js, node, "10")
+    client.add({"type": "sale"}, how="sync")
+    ((_, meta),) = node.log.each()
+
+    node.log.undo(meta, "typed twice").get(5)
+
+    undone = client.wait_event("add", type="logux/undo")
+    assert undone["action"]["id"] == " ".join(map(str, meta["created"]))

@@ -62,6 +62,22 @@ def test_what_one_browser_sells_another_one_sees(nodes: Nodes, shop: ShopServer,
         assert tab.problems == tab.network_problems == []
 
 
+def test_what_one_browser_takes_back_another_one_sees_no_more(nodes: Nodes, shop: ShopServer, new_tab: NewTab) -> None:
+    node = open_shop(nodes, shop)
+    ada, bob = (come(new_tab, shop, node, user) for user in ("ada", "bob"))
+    for tab in (ada, bob):
+        tab.evaluate("shop.subscribe('apple')")
+    ada.evaluate("shop.sell('apple')")
+    bob.wait_for_text("#log", "sold by ada")
+
+    assert bob.evaluate("shop.undo(0)") == "Server undid logux/undo because of denied"
+    assert ada.evaluate("shop.undo(0)") == "ok"
+
+    for tab in (ada, bob):
+        tab.wait_until("document.getElementById('log').textContent === ''")
+    assert [event["type"] for event, _ in node.log.each(undone=False)] == ["logux/undo"]
+
+
 def test_a_browser_is_told_why_it_may_not_subscribe(nodes: Nodes, shop: ShopServer, new_tab: NewTab) -> None:
     tab = come(new_tab, shop, open_shop(nodes, shop), "carol")
 

@@ -70,6 +70,7 @@ class ClientGateway:
             options.get("out_filter"),
             options.get("out_map"),
             None if channels is None else Channels(channels),
+            options.get("may_undo"),
         )
         self._auth = options.get("auth")
         self._make_role = options.get("clients_role", ClientGatewaySync)

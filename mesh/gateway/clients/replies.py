@@ -15,12 +15,16 @@ from peers.roles.server import written
 from peers.stores.undo import UNDO
 
 PROCESSED = "logux/processed"
+DENIED = "denied"
+"""The reason of Logux for what a client may not do."""
 SUBSCRIBE = "logux/subscribe"
 FOR_SERVERS = frozenset({SUBSCRIBE, "logux/unsubscribe"})
 """Types of events that a client sends to the server itself. They are answered and not logged. Without the option `channels`
 they change nothing: every client receives all events that the filters let pass."""
 MAX_UNDONE_BYTES = 1024 * 1024
 """Dropped events of one message are sent back whole up to this sum; of more, only their types are sent."""
+MAX_ACTION_BYTES = 4 * 1024
+"""The same for one subscription or undo that is refused."""
 
 
 def replies_for(dialect: Dialect, node_id: str, is_admitted: Callable[[Entry], bool]) -> ClientReplies | None:
@@ -74,10 +78,22 @@ class ClientReplies:
 
     def _undo(self, entry: Entry, is_brief: bool) -> msgspec.Raw:
         action = {"type": entry.event["type"]} if is_brief else msgspec.Raw(entry.body)
-        return written(UNDO, self._log_id(entry.created), reason="denied", action=action)
+        return written(UNDO, self._log_id(entry.created), reason=DENIED, action=action)
+
+
+def undo_of(log_id: str, body: bytes, reason: str) -> msgspec.Raw:
+    """The `logux/undo` of a refused event with this JSON text, a subscription or an undo."""
+    kind = {"type": msgspec.json.decode(body)["type"]}
+    action = msgspec.Raw(body) if len(body) <= MAX_ACTION_BYTES else kind
+    return written(UNDO, log_id, reason=reason, action=action)
 
 
 def is_for_servers(entry: Entry) -> bool:
     """Whether the event is of one of the types in FOR_SERVERS."""
+    return has_type(entry, FOR_SERVERS)
+
+
+def has_type(entry: Entry, types: frozenset[str]) -> bool:
+    """Whether the event is of one of these types of Logux. Cheap for most others."""
     may_be = b'"logux/' in entry.body or b"\\" in entry.body  # it may be spelled with escapes
-    return may_be and entry.event["type"] in FOR_SERVERS
+    return may_be and entry.event["type"] in types

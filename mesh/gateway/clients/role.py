@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from mesh.errors import MeshError
 from mesh.gateway.clients.access import may_write
 from mesh.gateway.clients.channels import Channels, channels_of
 from mesh.gateway.clients.guard import ClientAccess, Guard
-from mesh.gateway.clients.replies import ClientReplies, replies_for
+from mesh.gateway.clients.replies import DENIED, ClientReplies, replies_for, undo_of
 from mesh.gateway.clients.subscriptions import Subscriptions, apart
+from mesh.gateway.clients.undoing import MayUndo, UndoJudge, find_all, is_undo
 from mesh.gateway.foreign_meta import without_keep_last
 from mesh.gateway.saved_cursors import SavedCursors
 from peers.codec.logux_5 import TimedDialect
 from peers.errors import SyncError
+from peers.events.created import Created
 from peers.events.entry import Entry
 from peers.later import Later
 from peers.limits import Limits
@@ -23,6 +26,8 @@ from peers.log.draft import Meta
 from peers.log.port import SyncLog
 from peers.protocol.filters import Event
 from peers.roles.server import ServerSync
+from peers.stores.store import Page
+from peers.stores.undo import undone_among, undone_by
 from peers.transport.accepting.door import Note, note_nothing
 from peers.transport.port import Connection
 
@@ -43,6 +48,8 @@ class Hooks:
     out_map: Hook | None = None
     channels: Channels | None = None
     """None: there are no channels, and every client receives all."""
+    may_undo: MayUndo | None = None
+    """None: a user may undo what this user wrote."""
     max_subscriptions: int = Limits().subscriptions
     note: Note = note_nothing
     """Gets the name of a limit that was hit, and by whom."""
@@ -82,6 +89,9 @@ class ClientGatewaySync(ServerSync):
         self._hooks = hooks
         self._replies: ClientReplies | None = None
         self._subscriptions: Subscriptions | None = None
+        self._judge_undos: UndoJudge | None = None
+        self._targets: Mapping[Created, Entry] = {}
+        """What the undos of the page that is being sent undo, as far as it is known here."""
 
     @property
     def user(self) -> str:
@@ -100,12 +110,22 @@ class ClientGatewaySync(ServerSync):
         self.reading.who = self.user
         self._cursors.key = f"client:{node_id}"
         self._replies = replies_for(self.dialect, node_id, lambda entry: self.admitted(entry) is not None)
+        react = partial(self._react_in_time, "undo")
+        self._judge_undos = UndoJudge(self.user, self.log, react, self._hooks.may_undo)
         if self._hooks.channels is not None and isinstance(self.dialect, TimedDialect):
             self._subscriptions = Subscriptions(self._hooks.channels, self._hooks.max_subscriptions, self.dialect, self)
         self._access.watch()
         self.react(self.log.cursors(self._cursors.key), self._on_cursors)
 
     def take(self, added: int, entries: Sequence[Entry]) -> None:
+        assert self._judge_undos is not None
+        undos = [entry for entry in entries if is_undo(entry) and self.admitted(entry) is not None]
+        self._judge_undos.judge(undos, partial(self._take_judged, added, entries))
+
+    def _take_judged(self, added: int, entries: Sequence[Entry], refused: Collection[Created]) -> None:
+        if refused:
+            self._deny([entry for entry in entries if entry.created in refused])
+            entries = [entry for entry in entries if entry.created not in refused]
         if self._hooks.channels is not None:
             entries, asked = apart(entries)
             if asked:
@@ -113,6 +133,14 @@ class ClientGatewaySync(ServerSync):
             if self._subscriptions is not None:
                 self._subscriptions.on_message([entry for entry in asked if self.admitted(entry) is not None])
         super().take(added, entries if self._replies is None else self._replies.on_message(entries))
+
+    def _deny(self, undos: Sequence[Entry]) -> None:
+        """Take back these undos at the client. Protocol 0.1 has no message for that."""
+        dialect = self.dialect
+        self.reading.spend(len(undos), sum([undo.size for undo in undos]))
+        if isinstance(dialect, TimedDialect):
+            bodies = [(dialect.log_id(undo.created), dialect.body_for_them(undo.body)) for undo in undos]
+            self.send_answers([undo_of(log_id, body, DENIED) for log_id, body in bodies])
 
     def send_synced(self, added: int) -> None:
         super().send_synced(added)
@@ -128,10 +156,30 @@ class ClientGatewaySync(ServerSync):
         return super().is_due(entry)
 
     def _is_for_client(self, entry: Entry) -> bool:
+        target = undone_by(entry.body)
         channels = channels_of(entry)
-        if channels:
-            return self._subscriptions is not None and self._subscriptions.covers(channels, entry.added)
-        return may_write(self.user, entry.created[1], dialect_is_01=False)
+        if not channels and target is not None and target in self._targets:
+            channels = channels_of(self._targets[target])
+        if channels and self._subscriptions is not None and self._subscriptions.covers(channels, entry.added):
+            return True
+        writer = entry.created[1] if target is None else target[1]
+        # As in Logux, an undo goes to the user who wrote the event, too.
+        return (not channels or target is not None) and may_write(self.user, writer, dialect_is_01=False)
+
+    def _on_page(self, page: Page, limit: int) -> None:
+        """An undo that names no channels goes where its event went: it may have been written by another node, or offline."""
+        wanted: list[Created] = []
+        if self._hooks.channels is not None:
+            wanted = [target for undo, target in undone_among(page.entries) if target is not None]
+        if wanted:
+            self.react(self.log.read(partial(find_all, wanted)), partial(self._on_targets, page, limit))
+        else:
+            super()._on_page(page, limit)
+
+    def _on_targets(self, page: Page, limit: int, done: Later[dict[Created, Entry]]) -> None:
+        self._targets = done.result()
+        super()._on_page(page, limit)
+        self._targets = {}
 
     def await_load(self, value: Any, reaction: Callable[[Later[Any]], None]) -> None:
         """React to what a function of `channels` returned; end the link if a coroutine does not answer in time."""

@@ -11,17 +11,16 @@ from typing import Any, Protocol
 import msgspec
 
 from mesh.gateway.clients.channels import Channels, Denied, MatchedChannel
-from mesh.gateway.clients.replies import PROCESSED, SUBSCRIBE, is_for_servers
+from mesh.gateway.clients.replies import DENIED, PROCESSED, SUBSCRIBE, is_for_servers, undo_of
 from peers.codec.logux_5 import TimedDialect
 from peers.events.entry import Entry, encode_event
 from peers.later import Later
 from peers.log.port import SyncLog
-from peers.roles.server import UNDO, written
+from peers.roles.server import written
 
-DENIED = "denied"
 ERROR = "error"
 WRONG_CHANNEL = "wrongChannel"
-"""Reasons of Logux for a subscription that is undone."""
+"""Reasons of Logux for a subscription that is undone, beside DENIED."""
 
 log = logging.getLogger(__name__)
 
@@ -143,8 +142,7 @@ class Subscriptions:
         self._session.send_answers([*events, written(PROCESSED, self._dialect.log_id(entry.created))])
 
     def _undo(self, entry: Entry, reason: str) -> None:
-        log_id = self._dialect.log_id(entry.created)
-        self._session.send_answers([written(UNDO, log_id, reason=reason, action=msgspec.Raw(entry.body))])
+        self._session.send_answers([undo_of(self._dialect.log_id(entry.created), entry.body, reason)])
 
 
 def apart(entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
