@@ -53,8 +53,9 @@ class GatewayOptions(TypedDict, total=False):
     Then it gets the events whose `meta["channels"]`, a list of text, names the channel, if they were stored after `load` was
     called. Once this is given, an event without channels goes to the clients of the user who wrote it, and to no others.
 
-    `load` returns the whole state, also to a client that was here before. It may be a coroutine function, which has 30 s. What
-    else it raises is logged, and undoes the subscription. A client cannot set the channels of its events: `in_map` does."""
+    `load` returns the whole state, also to a client that was here before, of 8 MiB at most. It may be a coroutine function,
+    which has 30 s. What else it raises is logged, and undoes the subscription. If it reads a view, it first waits for
+    `view.after(node.log.last_added)`. A client cannot set the channels of its events: `in_map` does."""
     may_undo: MayUndo | None
     """(user, event, meta) -> bool: whether a client may undo that event; None: what its own user wrote, which is also the rule
     for an event that is not known here. It may be a coroutine function. It is asked once, at the node that takes the undo,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,6 +26,8 @@ ANSWERS_A_MESSAGE = 500
 ANSWERS_BYTES = 4 * 1024 * 1024
 """Bytes after which a further `sync` begins; also the limit of the `logux/undo` answers to one message: further refused events
 get none."""
+MAX_UNCONFIRMED = 10_000
+"""Messages of answers that are counted until the client has confirmed them; of more, the newest ones."""
 MAX_DEBUGS = 100
 """`debug` sentences about the refused events of one message; further events are counted in one more sentence."""
 
@@ -63,6 +66,8 @@ class ServerSync(BaseSync):
         self._untold: list[Refusal] = []
         """Refused events that the client was not told of yet."""
         self._answered = 0
+        self._unconfirmed_answers: deque[int] = deque(maxlen=MAX_UNCONFIRMED)
+        """The bytes of each message of answers that the client has not confirmed."""
         super().__init__(node_id, log, connection, timeout=timeout, ping=ping, **options)
         self.state = "connecting"
 
@@ -73,6 +78,7 @@ class ServerSync(BaseSync):
 
     def on_connect(self) -> None:
         self._untold = []
+        self._unconfirmed_answers.clear()
         super().on_connect()
         self.start_timeout()
 
@@ -140,8 +146,19 @@ class ServerSync(BaseSync):
             items += (answer, {"id": self.dialect.write_id(made), "time": ms - self.dialect.sending_base})
             size += len(bytes(answer))
             if number == len(answers) or len(items) >= 2 * ANSWERS_A_MESSAGE or size >= ANSWERS_BYTES:
+                self._unconfirmed_answers.append(size)
                 self.send(Custom("sync", (0, *items)))
                 items, size = [], 0
+
+    @property
+    def unconfirmed_bytes(self) -> int:
+        """Bytes of answers that the client has not confirmed."""
+        return sum(self._unconfirmed_answers)
+
+    def synced_message(self, added: int) -> None:
+        if not added and self._unconfirmed_answers:
+            self._unconfirmed_answers.popleft()
+        super().synced_message(added)
 
     def sent_up_to(self) -> int:
         return max(super().sent_up_to(), self.stated or 0)

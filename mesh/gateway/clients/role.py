@@ -149,6 +149,11 @@ class ClientGatewaySync(ServerSync):
         if self._subscriptions is not None:
             self._subscriptions.on_committed()
 
+    def synced_message(self, added: int) -> None:
+        super().synced_message(added)
+        if self._subscriptions is not None and self.connected:
+            self._subscriptions.go_on()
+
     def is_due(self, entry: Entry) -> bool:
         if self._hooks.channels is not None and not self._is_for_client(entry):
             self.received.pop(entry.created, None)

@@ -21,6 +21,10 @@ from peers.roles.server import written
 ERROR = "error"
 WRONG_CHANNEL = "wrongChannel"
 """Reasons of Logux for a subscription that is undone, beside DENIED."""
+MAX_LOAD_BYTES = 8 * 1024 * 1024
+"""Of the events that a function returns: the connection has room for about twice as much."""
+MAX_UNCONFIRMED_BYTES = 1024 * 1024
+"""Of answers; while the client has not confirmed so many, its next subscription waits."""
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +34,9 @@ class SubscribingSession(Protocol):
 
     @property
     def user(self) -> str: ...
+
+    @property
+    def unconfirmed_bytes(self) -> int: ...
 
     @property
     def log(self) -> SyncLog: ...
@@ -76,18 +83,19 @@ class Subscriptions:
                 self._waiting.append(entry)
             else:
                 self._refuse(entry)
-        self._go_on()
+        self.go_on()
 
     def covers(self, channels: Sequence[str], added: int) -> bool:
         """Whether an event with these channels is sent to the client."""
         return any(added > self._marks.get(channel, added) for channel in channels)
 
-    def _go_on(self) -> None:
+    def go_on(self) -> None:
+        """The client has confirmed answers: send further ones, if some wait."""
         if self._is_running:
             return  # called by an answer in the loop below
         self._is_running = True
         try:
-            while self._waiting and not self.is_loading:
+            while self._waiting and not self.is_loading and self._session.unconfirmed_bytes < MAX_UNCONFIRMED_BYTES:
                 entry = self._waiting.popleft()
                 event = entry.event
                 self._handle(entry, event.get("channel"), is_subscribe=event["type"] == SUBSCRIBE)
@@ -123,6 +131,11 @@ class Subscriptions:
         self.is_loading = False
         try:
             events = [msgspec.Raw(encode_event(event)) for event in done.result()]
+            size = sum([len(bytes(event)) for event in events])
+            if size > MAX_LOAD_BYTES:
+                raise ValueError(
+                    f"its events have {size} bytes, and at most {MAX_LOAD_BYTES} are sent: divide the channel"
+                )
         except Denied as denied:
             self._marks.pop(channel, None)
             self._undo(entry, denied.reason)
@@ -134,7 +147,7 @@ class Subscriptions:
             self._undo(entry, ERROR)
         else:
             self._answer(entry, events)
-        self._go_on()
+        self.go_on()
         if not self.is_loading:
             self._session.walk()
 

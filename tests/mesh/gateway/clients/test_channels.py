@@ -298,6 +298,39 @@ def test_subscriptions_that_wait_are_limited_too(house: House) -> None:
     assert [(event["type"], event["reason"]) for event in client.events] == [("logux/undo", "denied")] * 3
 
 
+def test_a_client_that_confirms_nothing_gets_no_further_answers_until_it_does(house: House) -> None:
+    asked: list[str] = []
+
+    def long(user: str, params: Mapping[str, str]) -> Events:
+        asked.append(params["item"])
+        return [{"type": "long", "text": "x" * 200_000}] * 6
+
+    house.start(channels={"stock/:item": long})
+    client = house.enter(TAB)
+    for n in range(1, 4):
+        ask(client, n, {"type": "logux/subscribe", "channel": f"stock/{n}"})
+    while client.receive()[0] != "sync":
+        pass
+    client.send("ping", 0)
+    while client.receive()[0] != "pong":
+        pass
+    before = list(asked)
+
+    client.send("synced", 0)
+    client.take(14)
+
+    assert before == ["1"]
+    assert asked == ["1", "2", "3"]
+
+
+def test_a_load_that_returns_too_much_is_undone(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    house.start(channels={"stock/:item": lambda user, params: [{"type": "long", "text": "x" * 200_000}] * 50})
+    client = house.enter(TAB)
+
+    assert subscribe(client, **STOCK)[0]["reason"] == "error"
+    assert "divide the channel" in caplog.text
+
+
 def test_subscriptions_end_with_their_session(house: House) -> None:
     node = house.start(channels={"stock/:item": stock})
     client = house.enter(TAB)
