@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from browser import Browser, Tab, find_chromium
 from real_nodes import Nodes
-from shop_page import ShopServer, bundle
+from shop_page import ShopServer, put_page
 from stand_in import StandIn
 
 from mesh.bench.npm_packages import PackagesError
@@ -86,7 +86,7 @@ def bundled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the bundled page; skips with the reason without the packages (LOGUX=require: fails instead)."""
     folder = tmp_path_factory.mktemp("shop")
     try:
-        bundle(folder)
+        put_page(folder)
     except PackagesError as error:
         if os.environ.get("LOGUX") == "require":
             pytest.fail(f"logux: {error}", pytrace=False)

@@ -16,11 +16,16 @@ MANIFEST = HERE.parent / "logux"
 BUNDLE_SECONDS = 60.0
 
 
-def bundle(folder: Path) -> None:
-    """Put the page into `folder`. Raises PackagesError if the packages cannot be installed."""
-    packages = installed_packages(MANIFEST, "peermesh-tests") / "node_modules"
+def put_page(folder: Path) -> None:
+    """Put the bundled page into `folder`. Raises PackagesError if the packages cannot be installed."""
     for file in (HERE / "shop").iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
+    bundle(folder)
+
+
+def bundle(folder: Path) -> None:
+    """Make `bundle.js` of the `shop.js` in this folder. Raises PackagesError if the packages cannot be installed."""
+    packages = installed_packages(MANIFEST, "peermesh-tests") / "node_modules"
     (folder / "node_modules").symlink_to(packages, target_is_directory=True)
     command = [str(packages / ".bin" / "esbuild"), "shop.js", "--bundle", "--format=esm", "--outfile=bundle.js"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=BUNDLE_SECONDS, check=False)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 from browser import Tab
 from real_nodes import Nodes, types
-from shop_page import ShopServer
+from shop_page import ShopServer, bundle
 
 from mesh import Denied, Node
+from tests.support.root import ROOT
 
 NewTab = Callable[[], Tab]
 SECRET = "for all tills"
@@ -98,3 +102,34 @@ def test_a_page_of_an_origin_that_is_not_listed_is_refused(nodes: Nodes, shop: S
 
     (row, *_) = node.status().get(10)["turned_away"]
     assert f"--clients-origin {shop.origin}" in row["why"]
+
+
+def test_the_page_of_the_readme_works_at_the_node_of_the_readme(
+    nodes: Nodes, bundled: Path, tmp_path: Path, new_tab: NewTab
+) -> None:
+    readme = (ROOT / "README.md").read_text()
+    (script,) = re.findall(r"```js\n(.*?)```", readme, re.S)
+    names: dict[str, Any] = {}
+    (python,) = [code for code in re.findall(r"```python\n(.*?)```", readme, re.S) if "channels=" in code]
+    exec(python.partition("with Node(")[0], names)
+    with closing(ShopServer(tmp_path)) as server:
+        node = names["node"] = nodes.start(
+            in_map=names["sort"],
+            channels={"stock/:item": names["stock"]},
+            clients_origins=[server.origin],
+            auth=lambda user, token: token == "one secret for all tills",
+        )
+        (tmp_path / "shop.js").write_text(script.replace("127.0.0.1:8080", f"127.0.0.1:{node.clients_port}"))
+        show = "console.log = (...words) => document.body.append(words.join(' '), '; ')"
+        (tmp_path / "index.html").write_text(
+            f"<!doctype html><body><script>{show}</script><script type=module src=bundle.js></script>"
+        )
+        bundle(tmp_path)
+        tab = new_tab()
+        tab.open(server.origin)
+        tab.wait_for_text("body", "0 sold; sold apple;")
+
+        ((_, meta),) = node.log.each()
+        node.log.undo(meta).get(10)
+
+        tab.wait_for_text("body", "take back the event " + " ".join(map(str, meta["created"])))
