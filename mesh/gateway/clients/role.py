@@ -13,7 +13,7 @@ from mesh.gateway.clients.channels import Channels, channels_of
 from mesh.gateway.clients.guard import ClientAccess, Guard
 from mesh.gateway.clients.replies import DENIED, ClientReplies, replies_for, undo_of
 from mesh.gateway.clients.subscriptions import Subscriptions, apart
-from mesh.gateway.clients.undoing import MayUndo, UndoJudge, find_all, is_undo
+from mesh.gateway.clients.undoing import MayUndo, UndoJudge, find_all, is_verdict
 from mesh.gateway.foreign_meta import without_keep_last
 from mesh.gateway.saved_cursors import SavedCursors
 from peers.codec.logux_5 import TimedDialect
@@ -119,8 +119,8 @@ class ClientGatewaySync(ServerSync):
 
     def take(self, added: int, entries: Sequence[Entry]) -> None:
         assert self._judge_undos is not None
-        undos = [entry for entry in entries if is_undo(entry) and self.admitted(entry) is not None]
-        self._judge_undos.judge(undos, partial(self._take_judged, added, entries))
+        verdicts = [entry for entry in entries if is_verdict(entry) and self.admitted(entry) is not None]
+        self._judge_undos.judge(verdicts, partial(self._take_judged, added, entries))
 
     def _take_judged(self, added: int, entries: Sequence[Entry], refused: Collection[Created]) -> None:
         if refused:

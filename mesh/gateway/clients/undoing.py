@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from mesh.gateway.clients.access import may_write
-from mesh.gateway.clients.replies import has_type
+from mesh.gateway.clients.replies import PROCESSED, has_type
 from peers.events.created import Created
 from peers.events.entry import Entry
 from peers.log.draft import Meta
@@ -23,12 +23,12 @@ MayUndo = Callable[[str, Event, Meta], bool | Awaitable[bool]]
 
 READ_AT_ONCE = 200
 """Undos for which the store is asked in one turn of its disk."""
-_TYPES = frozenset({UNDO})
+_VERDICTS = frozenset({UNDO, PROCESSED})
 
 
-def is_undo(entry: Entry) -> bool:
-    """Whether the event is a `logux/undo`, also one whose `id` cannot be read."""
-    return has_type(entry, _TYPES)
+def is_verdict(entry: Entry) -> bool:
+    """Whether other clients would take the event for a verdict on the event with its `id`."""
+    return has_type(entry, _VERDICTS)
 
 
 class UndoJudge:
@@ -36,7 +36,8 @@ class UndoJudge:
 
     Without a function `may_undo` a user may undo the events that this user wrote. With one, that rule is for events only that
     are not known here, or were cleaned. An undo whose `id` cannot be read is refused, since clients of another protocol may be
-    able to read it. One that is stored here already, since a client sent it again, is taken.
+    able to read it, and so is every `logux/processed`, which is the node's to say. One that is stored here already is taken: a
+    client may send it again.
     """
 
     def __init__(self, user: str, log: SyncLog, react: React, may_undo: MayUndo | None) -> None:

@@ -113,6 +113,29 @@ def test_events_that_come_while_load_runs_follow_what_it_returns(house: House) -
     assert client.types == ["stock", "logux/processed", "meanwhile"]
 
 
+def test_no_event_is_lost_between_what_load_returns_and_what_follows(house: House) -> None:
+    async def everything(user: str, params: Mapping[str, str]) -> Events:
+        return [{"type": "all", "n": [event["n"] async for event, _ in node.log.each()]}]
+
+    node = house.start(channels={"stock/:item": everything})
+    client = house.enter(TAB)
+    added = [node.log.add({"type": "apple", "n": n}, APPLES) for n in range(300)]
+    for n in range(1, 11):
+        subscribe(client, n, **STOCK)
+        added += [node.log.add({"type": "apple", "n": 300 * n + step}, APPLES) for step in range(300)]
+        if n < 10:
+            until_answer(client, ask(client, 100 + n, {"type": "logux/unsubscribe", **STOCK}))
+    added[-1].get(10)
+    while not client.events or client.events[-1].get("n") != 300 * 10 + 299:
+        client.wait_for("sync")
+
+    last = max(place for place, event in enumerate(client.events) if event["type"] == "all")
+    first, *then = client.events[last:]
+    live = [event["n"] for event in then if event["type"] == "apple"]
+    assert sorted({*first["n"], *live}) == list(range(3_300))
+    assert live == sorted(set(live))
+
+
 def test_who_is_denied_gets_an_undo_with_the_reason_and_nothing_more(house: House) -> None:
     def only_bob(user: str, params: Mapping[str, str]) -> Events:
         if user != "bob":

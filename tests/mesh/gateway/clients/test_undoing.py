@@ -115,6 +115,18 @@ def test_an_undo_that_is_spelled_with_escapes_is_judged(house: House) -> None:
     assert done(node) == ["sale"]
 
 
+@pytest.mark.parametrize("options", [{}, {"may_undo": lambda user, event, meta: True}], ids=["own", "may_undo"])
+def test_a_client_cannot_say_that_an_event_is_processed(house: House, options: Any) -> None:
+    node = house.start(**options)
+    client = house.enter("ada")
+
+    client.send("sync", 1, {"type": "logux/processed", "id": "5 ada:1:a 0"}, client.meta(1, "ada"))
+    client.wait_for("synced")
+
+    assert told(client, 1)[0]["reason"] == "denied"
+    assert types(node) == []
+
+
 def test_of_a_long_undo_that_is_refused_the_type_is_sent_back(house: House) -> None:
     house.start()
     client = house.enter("bob")
