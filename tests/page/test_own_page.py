@@ -76,10 +76,17 @@ def test_what_one_browser_takes_back_another_one_sees_no_more(nodes: Nodes, shop
 
     assert bob.evaluate("shop.undo(0)") == "Server undid logux/undo because of denied"
     assert ada.evaluate("shop.undo(0)") == "ok"
+    for tab in (ada, bob):
+        tab.wait_until("document.getElementById('log').textContent === ''")
+    ada.evaluate("shop.sell('apple')")
+    bob.wait_for_text("#log", "sold by ada")
+    *_, (_, second) = node.log.each()
+    node.log.undo(second).get(10)
 
     for tab in (ada, bob):
         tab.wait_until("document.getElementById('log').textContent === ''")
-    assert [event["type"] for event, _ in node.log.each(undone=False)] == ["logux/undo"]
+        assert tab.problems == tab.network_problems == []
+    assert [event["type"] for event, _ in node.log.each(undone=False)] == ["logux/undo"] * 2
 
 
 def test_a_browser_is_told_why_it_may_not_subscribe(nodes: Nodes, shop: ShopServer, new_tab: NewTab) -> None:

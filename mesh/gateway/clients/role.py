@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,7 @@ from mesh.gateway.clients.channels import Channels, channels_of
 from mesh.gateway.clients.guard import ClientAccess, Guard
 from mesh.gateway.clients.replies import DENIED, ClientReplies, replies_for, undo_of
 from mesh.gateway.clients.subscriptions import Subscriptions, apart
-from mesh.gateway.clients.undoing import MayUndo, UndoJudge, find_all, is_verdict
+from mesh.gateway.clients.undoing import MayUndo, UndoJudge, find_all, for_clients, is_verdict
 from mesh.gateway.foreign_meta import without_keep_last
 from mesh.gateway.saved_cursors import SavedCursors
 from peers.codec.logux_5 import TimedDialect
@@ -172,18 +172,18 @@ class ClientGatewaySync(ServerSync):
         return (not channels or target is not None) and may_write(self.user, writer, dialect_is_01=False)
 
     def _on_page(self, page: Page, limit: int) -> None:
-        """An undo that names no channels goes where its event went: it may have been written by another node, or offline."""
-        wanted: list[Created] = []
-        if self._hooks.channels is not None:
-            wanted = [target for undo, target in undone_among(page.entries) if target is not None]
+        """For undos, the events are looked up that they undo."""
+        wanted = [target for _, target in undone_among(page.entries)]
         if wanted:
             self.react(self.log.read(partial(find_all, wanted)), partial(self._on_targets, page, limit))
         else:
             super()._on_page(page, limit)
 
     def _on_targets(self, page: Page, limit: int, done: Later[dict[Created, Entry]]) -> None:
+        # One that names no channels goes where its event went: it may have been written by another node, or offline.
         self._targets = done.result()
-        super()._on_page(page, limit)
+        entries = tuple([for_clients(entry, self._targets) for entry in page.entries])
+        super()._on_page(replace(page, entries=entries), limit)
         self._targets = {}
 
     def await_load(self, value: Any, reaction: Callable[[Later[Any]], None]) -> None:

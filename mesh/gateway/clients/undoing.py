@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
+
+import msgspec
 
 from mesh.gateway.clients.access import may_write
 from mesh.gateway.clients.replies import PROCESSED, has_type
@@ -23,6 +25,7 @@ MayUndo = Callable[[str, Event, Meta], bool | Awaitable[bool]]
 
 READ_AT_ONCE = 200
 """Undos for which the store is asked in one turn of its disk."""
+_texts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _VERDICTS = frozenset({UNDO, PROCESSED})
 
 
@@ -100,3 +103,15 @@ def find_all(createds: Collection[Created], store: RunStore) -> dict[Created, En
     """Those of these events that the store has and that were not cleaned."""
     found = ((created, store.find(created)) for created in createds)
     return {created: entry for created, entry in found if entry is not None and not entry.tombstone}
+
+
+def for_clients(entry: Entry, found: Mapping[Created, Entry]) -> Entry:
+    """An undo as clients of Logux expect it, with an `action`: they show its `type` to developers. It has no more than that.
+
+    `found` has the events that are undone, as far as they are known here: `unknown` stands for the type of others.
+    """
+    target = undone_by(entry.body)
+    if target is None or isinstance(entry.event.get("action"), dict):
+        return entry
+    kind = found[target].event["type"] if target in found else "unknown"
+    return msgspec.structs.replace(entry, body=msgspec.json.encode({**_texts(entry.body), "action": {"type": kind}}))

@@ -1,5 +1,5 @@
 // A page of its own for a node: @logux/client, bundled by esbuild. The address of the page says where the node is and who comes.
-import { Client } from "@logux/client";
+import { Client, log } from "@logux/client";
 
 const { server, user, token } = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
 const client = new Client({ server, userId: user, token, subprotocol: 1, allowDangerousProtocol: true });
@@ -24,6 +24,7 @@ client.type("logux/undo", (action) => {
   show();
 });
 client.node.catch((error) => (document.getElementById("error").textContent = error.message));
+log(client); // shows all in the console of the browser, as many applications do
 client.start();
 
 // What a test does: each returns "ok", or why it was undone.
@@ -31,5 +32,5 @@ const sync = (action) => client.sync(action).then(() => "ok", (error) => error.m
 window.shop = {
   subscribe: (item) => sync({ type: "logux/subscribe", channel: `stock/${item}` }),
   sell: (item) => sync({ type: "shop/sold", item, by: user }),
-  undo: (index) => sync({ type: "logux/undo", id: sold[index][0], reason: "mistake" }),
+  undo: (index) => sync({ type: "logux/undo", id: sold[index][0], reason: "mistake", action: { type: "shop/sold" } }),
 };

@@ -61,7 +61,8 @@ def test_a_user_takes_back_what_this_user_wrote_and_all_others_hear_of_it(house:
 
     assert done(node) == ["logux/undo"]
     bob.take(2)
-    assert bob.events[1] == {"type": "logux/undo", "id": known_as(protocol, sale), "reason": "mistake"}
+    shown = {"reason": "mistake", "action": {"type": "sale"}}
+    assert bob.events[1] == {"type": "logux/undo", "id": known_as(protocol, sale), **shown}
 
 
 @pytest.mark.parametrize("protocol", [5, 7])
@@ -234,6 +235,20 @@ def test_an_undo_that_one_door_took_counts_on_other_nodes(house: House) -> None:
     wait_until(lambda: done(attic) == ["logux/undo"], "the undo")
 
 
+def test_the_undo_of_an_event_that_is_not_known_has_an_action_too_and_one_that_has_one_keeps_it(house: House) -> None:
+    node = house.start()
+    client = house.enter("ada")
+
+    node.log.undo((5, "bob:1", 0)).get(5)
+    node.log.add({"type": "logux/undo", "id": "6 bob:1 0", "n": 12345678901234567890, "action": {"x": 1}}).get(5)
+    node.log.add({"type": "logux/undo", "id": "7 bob:1 0", "n": 12345678901234567890}).get(5)
+
+    client.take(3)
+    assert [event["action"] for event in client.events] == [{"type": "unknown"}, {"x": 1}, {"type": "unknown"}]
+    assert [event.get("n") for event in client.events] == [None, 12345678901234567890, 12345678901234567890]
+    assert "action" not in next(iter(node.log.each()))[0]
+
+
 # With channels
 
 
@@ -276,7 +291,8 @@ def test_what_a_node_undoes_is_told_to_the_writer_and_to_the_subscribers(house: 
     node.log.undo(meta).get(5)
 
     for client, count in ((ada, 1), (bob, 2), (tablet, 2)):
-        assert told(client, count)[-1] == {"type": "logux/undo", "id": known_as(5, tuple(meta["created"]))}
+        which = known_as(5, tuple(meta["created"]))
+        assert told(client, count)[-1] == {"type": "logux/undo", "id": which, "action": {"type": "sale"}}
 
 
 def test_the_undo_of_an_event_without_channels_is_told_to_its_writer_alone(house: House) -> None:
