@@ -34,6 +34,9 @@ from peers.transport.port import Connection
 SINCE = "since"
 """The header in which a client repeats the mark of its `connect` if that is one of this node's log, as our own page does."""
 
+MAX_UNDONE_BEFORE = 10_000
+"""Events of which a session remembers that their undo came first."""
+
 Hook = Callable[[Event, Meta, str], Any]
 """(event, meta, user) -> what the filter or map of a role returns, or a coroutine of it."""
 
@@ -92,6 +95,8 @@ class ClientGatewaySync(ServerSync):
         self._judge_undos: UndoJudge | None = None
         self._targets: Mapping[Created, Entry] = {}
         """What the undos of the page that is being sent undo, as far as it is known here."""
+        self._undone_before: dict[Created, None] = {}
+        """What comes after its undo in the walk: it is not sent, since the client would show it."""
 
     @property
     def user(self) -> str:
@@ -155,7 +160,9 @@ class ClientGatewaySync(ServerSync):
             self._subscriptions.go_on()
 
     def is_due(self, entry: Entry) -> bool:
-        if self._hooks.channels is not None and not self._is_for_client(entry):
+        is_undone = entry.created in self._undone_before
+        if is_undone or (self._hooks.channels is not None and not self._is_for_client(entry)):
+            self._undone_before.pop(entry.created, None)
             self.received.pop(entry.created, None)
             return False
         return super().is_due(entry)
@@ -182,6 +189,12 @@ class ClientGatewaySync(ServerSync):
     def _on_targets(self, page: Page, limit: int, done: Later[dict[Created, Entry]]) -> None:
         # One that names no channels goes where its event went: it may have been written by another node, or offline.
         self._targets = done.result()
+        for entry in page.entries:
+            target = undone_by(entry.body)
+            if target is not None and (target not in self._targets or self._targets[target].added > entry.added):
+                self._undone_before[target] = None
+        while len(self._undone_before) > MAX_UNDONE_BEFORE:
+            del self._undone_before[next(iter(self._undone_before))]
         entries = tuple([for_clients(entry, self._targets) for entry in page.entries])
         super()._on_page(replace(page, entries=entries), limit)
         self._targets = {}

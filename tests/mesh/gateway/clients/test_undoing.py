@@ -235,6 +235,23 @@ def test_an_undo_that_one_door_took_counts_on_other_nodes(house: House) -> None:
     wait_until(lambda: done(attic) == ["logux/undo"], "the undo")
 
 
+def test_an_event_that_comes_after_its_undo_is_sent_to_no_client(house: House) -> None:
+    node = house.start()
+    live, bob = house.enter("ada:1"), house.enter("bob:1")
+    made = bob.meta(0, "bob:1")
+    ms, node_id, n = made["id"]
+    node.log.undo((bob.base + ms, node_id, n)).get(5)
+    live.take(1)
+
+    bob.send("sync", 1, {"type": "late"}, made)
+    bob.wait_for("synced")
+    node.log.add({"type": "last"}).get(5)
+
+    assert live.take(2) == house.enter("ada:2").take(2) == ["logux/undo", "last"]
+    assert types(node) == ["late", "logux/undo", "last"]
+    wait_until(lambda: all(row["lag"] == 0 for row in house.clients()[:1]), "nothing is left to send")
+
+
 def test_the_undo_of_an_event_that_is_not_known_has_an_action_too_and_one_that_has_one_keeps_it(house: House) -> None:
     node = house.start()
     client = house.enter("ada")
