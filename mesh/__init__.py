@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mesh.errors import MeshError
+    from mesh.gateway.clients.channels import Denied
     from mesh.membership.actions import Notice
     from mesh.membership.status import Status
     from mesh.node import Node
@@ -13,9 +14,10 @@ if TYPE_CHECKING:
     from peers.events.entry import EventMeta
     from peers.limits import Limits
 
-__all__ = ["EventMeta", "Limits", "MeshError", "Node", "NodeLog", "Notice", "Status"]
+__all__ = ["Denied", "EventMeta", "Limits", "MeshError", "Node", "NodeLog", "Notice", "Status"]
 
 _PLACES = {
+    "Denied": "mesh.gateway.clients.channels",
     "EventMeta": "peers.events.entry",
     "Limits": "peers.limits",
     "MeshError": "mesh.errors",

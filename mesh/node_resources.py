@@ -217,7 +217,17 @@ class NodeResources:
 
     def open_gateways(self, node_id: str, clock: Clock, status: Callable[[], Later[Status]]) -> Endpoints:
         """What the supervisor is to open and to dial for others than nodes. Raises MeshError."""
-        endpoints = self._gateways.make(self._make_network, node_id, self._path, clock, status)
+        assert self._environment is not None
+        endpoints = self._gateways.make(
+            self._make_network,
+            node_id,
+            self._path,
+            clock,
+            self._environment.spawn,
+            self._environment.limits,
+            self._environment.hits.note,
+            status,
+        )
         self._gateway_networks = tuple(self._gateways.networks)
         return endpoints
 

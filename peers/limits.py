@@ -78,6 +78,8 @@ class Limits:
     forks_of_key: int = 16
     """Epochs of one key that are proven to have forked, so that two machines use it or its owner lies; further ones are
     declined from then on, whoever brings them."""
+    subscriptions: int = 1_000
+    """Channels that one connection of a Logux client has subscribed to; and as many subscriptions may wait for their answer."""
     disk_share_for_others: float = 0.90
     """Of the disk in use, from which on events of others are not taken."""
     disk_share_for_own: float = 0.98

@@ -14,6 +14,9 @@ from mesh.membership.status import Status
 from mesh.settings.config import parse_address
 from peers.clock import Clock
 from peers.later import Later
+from peers.limits import Limits
+from peers.protocol.ports import Spawn
+from peers.transport.accepting.door import Note
 from peers.transport.address import parse_url
 from peers.transport.http import no_pages
 from peers.transport.large_frames import FrameMemory
@@ -79,17 +82,29 @@ class Gateways:
         node_id: str,
         home: Path,
         clock: Clock,
+        spawn: Spawn,
+        limits: Limits,
+        note: Note,
         status: Callable[[], Later[Status]],
     ) -> Endpoints:
         """What to open and to dial. Raises MeshError for a certificate that cannot be used.
 
-        `make_network` makes a network from the options that are not the same for all of a node.
+        `make_network` makes a network from the options that are not the same for all of a node; `note` gets the limits that are
+        hit.
         """
         listens: list[Listen] = []
         frame_memory, turned_away = FrameMemory(), TurnedAway(clock)
         if self._clients is not None:
             listen, network, self._requests = self._clients.make(
-                make_network, home, clock=clock, status=status, frame_memory=frame_memory, turned_away=turned_away
+                make_network,
+                home,
+                clock=clock,
+                spawn=spawn,
+                limits=limits,
+                note=note,
+                status=status,
+                frame_memory=frame_memory,
+                turned_away=turned_away,
             )
             listens.append(listen)
             self.networks.append(network)

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:  # the command line loads this module, and not the roles
+    from mesh.gateway.clients.channels import Load
+    from mesh.gateway.clients.guard import Auth
     from mesh.gateway.clients.role import Hook
+    from mesh.gateway.clients.undoing import MayUndo
     from mesh.gateway.endpoints import MakeGatewayRole
 
 
@@ -39,6 +42,24 @@ class GatewayOptions(TypedDict, total=False):
     """Origins of other sites whose pages may connect, as `https://app.example`; `*` for any, `null` for sandboxed pages."""
     clients_hosts: Sequence[str]
     """Further names or addresses of this machine, without a port, by which browsers reach it."""
+    auth: Auth | None
+    """(user, token) -> bool: whether a client is let in whose token is none of `mesh token`, so that one secret or one key of
+    JSON web tokens serves the doors of all nodes. A plain function must not block, a coroutine function has AUTH_SECONDS. What
+    it raises is logged, and refuses the client for now, as does a value that is no bool. The token is text, empty if there is
+    none. A client that was let in stays until its connection ends."""
+    channels: Mapping[str, Load] | None
+    """`{"stock/:item": load}`: what clients may subscribe to. `load(user, params)` returns the list of events that a client
+    gets first, which are sent and not stored, or raises Denied; `params` has the parts of the channel, `{"item": "apple"}`.
+    Then it gets the events whose `meta["channels"]`, a list of text, names the channel, if they were stored after `load` was
+    called. Once this is given, an event without channels goes to the clients of the user who wrote it, and to no others.
+
+    `load` returns the whole state, also to a client that was here before, of 8 MiB at most. It may be a coroutine function,
+    which has 30 s. What else it raises is logged, and undoes the subscription. If it reads a view, it first waits for
+    `view.after(node.log.last_added)`. A client cannot set the channels of its events: `in_map` does."""
+    may_undo: MayUndo | None
+    """(user, event, meta) -> bool: whether a client may undo that event; None: what its own user wrote, which is also the rule
+    for an event that is not known here. It may be a coroutine function. It is asked once, at the node that takes the undo,
+    which then counts on every node; a refused one is answered `denied`, and not stored."""
     clients_role: MakeGatewayRole
     """ClientGatewaySync, or a subclass of it."""
     in_filter: Hook | None

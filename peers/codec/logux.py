@@ -108,7 +108,8 @@ _NUMBERED: dict[str, type[Synced] | type[Ping] | type[Pong] | type[Ready]] = {
     "pong": Pong,
     "ready": Ready,
 }
-_NOT_SENT_META = frozenset({"id", "time", *RESERVED_META})
+_NOT_SENT_META = frozenset({"id", "time", "channels", *RESERVED_META})
+"""Keys that are neither sent nor taken. As in Logux, the channels of an event are an affair of servers."""
 _TO_LOGUX = {"keep_last": "keepLast"}
 _FROM_LOGUX = {"keepLast": "keep_last"}
 

@@ -51,6 +51,7 @@ class EventMeta(TypedDict):
     reasons: NotRequired[list[str]]
     keep_last: NotRequired[str]
     indexes: NotRequired[list[str]]
+    channels: NotRequired[list[str]]
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):

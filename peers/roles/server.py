@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,7 +24,10 @@ SERVER_PING_MS = 10_000
 ANSWERS_A_MESSAGE = 500
 """Answers that are sent in one `sync`."""
 ANSWERS_BYTES = 4 * 1024 * 1024
-"""Limit of the `logux/undo` answers to one message; further refused events get none."""
+"""Bytes after which a further `sync` begins; also the limit of the `logux/undo` answers to one message: further refused events
+get none."""
+MAX_UNCONFIRMED = 10_000
+"""Messages of answers that are counted until the client has confirmed them; of more, the newest ones."""
 MAX_DEBUGS = 100
 """`debug` sentences about the refused events of one message; further events are counted in one more sentence."""
 
@@ -62,6 +66,8 @@ class ServerSync(BaseSync):
         self._untold: list[Refusal] = []
         """Refused events that the client was not told of yet."""
         self._answered = 0
+        self._unconfirmed_answers: deque[int] = deque(maxlen=MAX_UNCONFIRMED)
+        """The bytes of each message of answers that the client has not confirmed."""
         super().__init__(node_id, log, connection, timeout=timeout, ping=ping, **options)
         self.state = "connecting"
 
@@ -72,6 +78,7 @@ class ServerSync(BaseSync):
 
     def on_connect(self) -> None:
         self._untold = []
+        self._unconfirmed_answers.clear()
         super().on_connect()
         self.start_timeout()
 
@@ -129,15 +136,29 @@ class ServerSync(BaseSync):
         """Send events that are for this client alone, and in no log. Only for protocols 5 and 7."""
         assert isinstance(self.dialect, TimedDialect)
         ms = self.clock.now_ms()
-        for start in range(0, len(answers), ANSWERS_A_MESSAGE):
-            items: list[Any] = []
-            for answer in answers[start : start + ANSWERS_A_MESSAGE]:
-                self._answered += 1
-                # Not our own node id: an event of ours may have that id.
-                made = (ms, f"{self.node_id}:door", self._answered)
-                # Without reasons, so that the client does not keep it; the number 0: it is no event of our log.
-                items += (answer, {"id": self.dialect.write_id(made), "time": ms - self.dialect.sending_base})
-            self.send(Custom("sync", (0, *items)))
+        items: list[Any] = []
+        size = 0
+        for number, answer in enumerate(answers, 1):
+            self._answered += 1
+            # Not our own node id: an event of ours may have that id.
+            made = (ms, f"{self.node_id}:door", self._answered)
+            # Without reasons, so that the client does not keep it; the number 0: it is no event of our log.
+            items += (answer, {"id": self.dialect.write_id(made), "time": ms - self.dialect.sending_base})
+            size += len(bytes(answer))
+            if number == len(answers) or len(items) >= 2 * ANSWERS_A_MESSAGE or size >= ANSWERS_BYTES:
+                self._unconfirmed_answers.append(size)
+                self.send(Custom("sync", (0, *items)))
+                items, size = [], 0
+
+    @property
+    def unconfirmed_bytes(self) -> int:
+        """Bytes of answers that the client has not confirmed."""
+        return sum(self._unconfirmed_answers)
+
+    def synced_message(self, added: int) -> None:
+        if not added and self._unconfirmed_answers:
+            self._unconfirmed_answers.popleft()
+        super().synced_message(added)
 
     def sent_up_to(self) -> int:
         return max(super().sent_up_to(), self.stated or 0)

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 from browser import Browser, Tab, find_chromium
 from real_nodes import Nodes
+from shop_page import ShopServer, put_page
 from stand_in import StandIn
+
+from mesh.bench.npm_packages import PackagesError
 
 
 @pytest.fixture(scope="session")
@@ -76,3 +79,24 @@ def signed_in(new_tab: Callable[[], Tab], node: StandIn) -> Callable[..., Tab]:
         return tab
 
     return sign_in
+
+
+@pytest.fixture(scope="session")
+def bundled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the bundled page; skips with the reason without the packages (LOGUX=require: fails instead)."""
+    folder = tmp_path_factory.mktemp("shop")
+    try:
+        put_page(folder)
+    except PackagesError as error:
+        if os.environ.get("LOGUX") == "require":
+            pytest.fail(f"logux: {error}", pytrace=False)
+        pytest.skip(f"logux: {error}")
+    return folder
+
+
+@pytest.fixture
+def shop(bundled: Path) -> Iterator[ShopServer]:
+    """The server of a page with @logux/client, which is not the node's own page."""
+    server = ShopServer(bundled)
+    yield server
+    server.close()

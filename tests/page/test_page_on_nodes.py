@@ -41,6 +41,22 @@ def test_events_typed_at_two_nodes_appear_on_both_pages(new_tab: NewTab, nodes: 
         assert tab.problems == tab.network_problems == []
 
 
+def test_signs_in_by_auth_with_a_long_token(new_tab: NewTab, nodes: Nodes) -> None:
+    secret = f"{'e' * 40}.{'y' * 900}.{'J' * 43}"
+    node = nodes.start(auth=lambda user, token: (user, token) == ("carol", secret))
+    tab = new_tab()
+    tab.open(node.clients_url)
+    tab.wait_for_text("#login", "Sign in")
+
+    tab.fill("#user", "carol")
+    tab.fill("#token", secret)
+    tab.click("#sign-in")
+
+    tab.wait_for_text("#state", "synchronized")
+    tab.wait_for_text("#clients", "carol")
+    assert tab.problems == tab.network_problems == []
+
+
 def test_asks_for_user_and_token_again_after_a_wrong_token(new_tab: NewTab, nodes: Nodes) -> None:
     node = nodes.start()
     tab = new_tab()

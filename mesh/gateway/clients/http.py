@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 
 from mesh.errors import MeshError
 from mesh.gateway.clients.access import check_host, check_origin, judge_origin
+from mesh.gateway.clients.channels import Channels
 from mesh.gateway.clients.guard import Guard
 from mesh.gateway.clients.page import PAGE_FILES, SECURITY_HEADERS
 from mesh.gateway.clients.role import ClientGatewaySync, Hooks
-from mesh.gateway.clients.tokens import Tokens
+from mesh.gateway.clients.tokens import Pass, Tokens
 from mesh.gateway.endpoints import CLIENTS_DOOR, CLIENTS_KEY, TOO_LONG, Listen
 from mesh.gateway.options import SECURE_DOOR, GatewayOptions
 from mesh.gateway.turned_away import TurnedAway
@@ -23,6 +25,9 @@ from mesh.settings.config import parse_address
 from peers.clock import Clock
 from peers.errors import SyncError
 from peers.later import Later
+from peers.limits import Limits
+from peers.protocol.ports import Spawn, begin
+from peers.transport.accepting.door import Note
 from peers.transport.address import is_loopback
 from peers.transport.http import HttpAnswer, HttpRequest
 from peers.transport.large_frames import FrameMemory
@@ -58,9 +63,16 @@ class ClientGateway:
                 f"their way: {SECURE_DOOR}, or --clients-insecure, or open it at 127.0.0.1"
             )
         self._files = (cert, key)
+        channels = options.get("channels")
         self._hooks = Hooks(
-            options.get("in_filter"), options.get("in_map"), options.get("out_filter"), options.get("out_map")
+            options.get("in_filter"),
+            options.get("in_map"),
+            options.get("out_filter"),
+            options.get("out_map"),
+            None if channels is None else Channels(channels),
+            options.get("may_undo"),
         )
+        self._auth = options.get("auth")
         self._make_role = options.get("clients_role", ClientGatewaySync)
 
     @property
@@ -74,6 +86,9 @@ class ClientGateway:
         home: Path,
         *,
         clock: Clock,
+        spawn: Spawn,
+        limits: Limits,
+        note: Note,
         status: Callable[[], Later[Status]],
         frame_memory: FrameMemory,
         turned_away: TurnedAway,
@@ -83,8 +98,8 @@ class ClientGateway:
         `make_network`: see Gateways.make; `home` is the folder with the tokens.
         Raises MeshError for a certificate that cannot be used.
         """
-        guard = Guard(Tokens(home), clock)
-        requests = HttpRequests(self, guard, clock=clock, status=status, turned_away=turned_away)
+        guard = Guard(Tokens(home), clock, self._auth)
+        requests = HttpRequests(self, guard, clock=clock, spawn=spawn, status=status, turned_away=turned_away)
         network = make_network(
             max_frame=MAX_CLIENT_FRAME,
             tls=_tls(*self._files),
@@ -93,7 +108,8 @@ class ClientGateway:
             too_long=TOO_LONG,
             waits=True,
         )
-        options = {"guard": guard, "hooks": self._hooks}
+        hooks = replace(self._hooks, max_subscriptions=limits.subscriptions, note=note)
+        options = {"guard": guard, "hooks": hooks}
         listen = Listen(CLIENTS_KEY, CLIENTS_DOOR, self.host, self.port, network, self._make_role, options, ADVICE)
         return listen, network, requests
 
@@ -107,6 +123,7 @@ class HttpRequests:
         guard: Guard,
         *,
         clock: Clock,
+        spawn: Spawn,
         status: Callable[[], Later[Status]],
         turned_away: TurnedAway,
     ) -> None:
@@ -114,6 +131,7 @@ class HttpRequests:
         self._gateway = gateway
         self._guard = guard
         self._clock = clock
+        self._spawn = spawn
         self._status = status
         self._turned_away = turned_away
         self._hosts: frozenset[str] = frozenset()
@@ -149,16 +167,34 @@ class HttpRequests:
         user, _, token = credentials.partition(":")
         try:
             held = self._guard.judge(user, token, request.address) if scheme == BEARER.strip() else None
+        except (SyncError, MeshError) as error:
+            return self._refused(error, user, request.address)
+        if isinstance(held, Awaitable):
+            return begin(self._wait(held, user, request), self._spawn)
+        return self._answer_judged(held, user, request)
+
+    async def _wait(self, judged: Awaitable[Pass | None], user: str, request: HttpRequest) -> HttpAnswer | None:
+        try:
+            held = await judged
         except SyncError as error:
-            self._turned_away.note(CLIENTS_DOOR, request.address, user, ADVICE[error.type])
-            return _text(429, f"too many wrong tokens came from here ({error.type}): wait a minute")
-        except MeshError as error:
+            return self._refused(error, user, request.address)
+        answer = self._answer_judged(held, user, request)
+        return await answer if isinstance(answer, Later) else answer
+
+    def _answer_judged(self, held: Pass | None, user: str, request: HttpRequest) -> OnRequest:
+        if held is not None:
+            return self._status().transform(_json)
+        if user:
+            self._turned_away.note(CLIENTS_DOOR, request.address, user, ADVICE["wrong-credentials"])
+        return _text(401, "give the header Authorization: Bearer USER:TOKEN, with a token of `mesh token add USER`")
+
+    def _refused(self, error: SyncError | MeshError, user: str, address: str) -> HttpAnswer:
+        if isinstance(error, MeshError):
             return _text(503, str(error))
-        if held is None:
-            if credentials:
-                self._turned_away.note(CLIENTS_DOOR, request.address, user, ADVICE["wrong-credentials"])
-            return _text(401, "give the header Authorization: Bearer USER:TOKEN, with a token of `mesh token add USER`")
-        return self._status().transform(_json)
+        self._turned_away.note(CLIENTS_DOOR, address, user, ADVICE.get(error.type, error.description))
+        if error.type == "store":
+            return _text(503, error.description)
+        return _text(429, f"too many wrong tokens came from here ({error.type}): wait a minute")
 
     def _own_hosts(self) -> frozenset[str]:
         now = self._clock.elapsed_ms()

@@ -15,11 +15,16 @@ from peers.roles.server import written
 from peers.stores.undo import UNDO
 
 PROCESSED = "logux/processed"
-FOR_SERVERS = frozenset({"logux/subscribe", "logux/unsubscribe"})
-"""Types of events that a client sends to the server itself. They are answered and not logged: every client here receives all
-events that the filters let pass, without subscriptions."""
+DENIED = "denied"
+"""The reason of Logux for what a client may not do."""
+SUBSCRIBE = "logux/subscribe"
+FOR_SERVERS = frozenset({SUBSCRIBE, "logux/unsubscribe"})
+"""Types of events that a client sends to the server itself. They are answered and not logged. Without the option `channels`
+they change nothing: every client receives all events that the filters let pass."""
 MAX_UNDONE_BYTES = 1024 * 1024
 """Dropped events of one message are sent back whole up to this sum; of more, only their types are sent."""
+MAX_ACTION_BYTES = 4 * 1024
+"""The same for one subscription or undo that is refused."""
 
 
 def replies_for(dialect: Dialect, node_id: str, is_admitted: Callable[[Entry], bool]) -> ClientReplies | None:
@@ -50,7 +55,7 @@ class ClientReplies:
     def on_message(self, entries: Sequence[Entry]) -> Sequence[Entry]:
         """A message has arrived; the result is those of its events that may enter the log."""
         self._asked.append(entries)
-        return [entry for entry in entries if entry.reasons or not _is_for_servers(entry)]
+        return [entry for entry in entries if entry.reasons or not is_for_servers(entry)]
 
     def on_filtered(self, passed: Sequence[Entry]) -> None:
         """The oldest message has gone through the filters, and these events passed."""
@@ -58,7 +63,7 @@ class ClientReplies:
         is_brief = sum(len(entry.body) for entry in asked) > MAX_UNDONE_BYTES
         self._replies.append(
             [
-                self._processed(one) if one.created in known or _is_for_servers(one) else self._undo(one, is_brief)
+                self._processed(one) if one.created in known or is_for_servers(one) else self._undo(one, is_brief)
                 for one in asked
                 if self._is_admitted(one) and not one.reasons
             ]
@@ -73,8 +78,22 @@ class ClientReplies:
 
     def _undo(self, entry: Entry, is_brief: bool) -> msgspec.Raw:
         action = {"type": entry.event["type"]} if is_brief else msgspec.Raw(entry.body)
-        return written(UNDO, self._log_id(entry.created), reason="denied", action=action)
+        return written(UNDO, self._log_id(entry.created), reason=DENIED, action=action)
 
 
-def _is_for_servers(entry: Entry) -> bool:
-    return b'"logux/' in entry.body and entry.event["type"] in FOR_SERVERS
+def undo_of(log_id: str, body: bytes, reason: str) -> msgspec.Raw:
+    """The `logux/undo` of a refused event with this JSON text, a subscription or an undo."""
+    kind = {"type": msgspec.json.decode(body)["type"]}
+    action = msgspec.Raw(body) if len(body) <= MAX_ACTION_BYTES else kind
+    return written(UNDO, log_id, reason=reason, action=action)
+
+
+def is_for_servers(entry: Entry) -> bool:
+    """Whether the event is of one of the types in FOR_SERVERS."""
+    return has_type(entry, FOR_SERVERS)
+
+
+def has_type(entry: Entry, types: frozenset[str]) -> bool:
+    """Whether the event is of one of these types of Logux. Cheap for most others."""
+    may_be = b'"logux/' in entry.body or b"\\" in entry.body  # it may be spelled with escapes
+    return may_be and entry.event["type"] in types

@@ -47,6 +47,7 @@ class Pass:
 
     user: str
     hash: str
+    """Of the token; empty if no token of the home let the client in, but the option `auth`."""
     expires_ms: int | None
     """Wall clock; None: it does not expire."""
 

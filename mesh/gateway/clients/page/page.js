@@ -7,7 +7,7 @@ import { counted, printable, readJson } from "/text.js";
 
 const POLL_MS = 2_000;
 const USER = /^[A-Za-z0-9_.-]{1,64}$/;
-const TOKEN = /^[\x21-\x7e]{1,512}$/;
+const TOKEN = /^[\x21-\x7e]{1,4096}$/;
 const STORED = "peermesh";
 
 const $ = (id) => document.getElementById(id);
