@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 from peers.clock import Undo
 from peers.codec.run_messages import LINK_BYTES
 from peers.emitter import Emitter
 from peers.events.dot import Epoch
+from peers.transport.address import UNKNOWN_KEY, address_key
 
 
 class Neighbours:
@@ -18,6 +20,10 @@ class Neighbours:
         """The node at the other end, by session."""
         self._nodes: frozenset[bytes] | None = frozenset()
         self._lacked: dict[object, Callable[[], set[Epoch]]] = {}
+        self._places: dict[object, str] = {}
+        """The address from which the other end came or where it was dialled, without its port; by session."""
+        self._crowds: Counter[str] = Counter()
+        """How many sessions each of these addresses has."""
         self._ahead: dict[object, int] = {}
         """By how many ms its clock is ahead of ours, as it said at its greeting; by session."""
         self._emitter = Emitter()
@@ -50,13 +56,22 @@ class Neighbours:
         return sorted_ms[(len(sorted_ms) - 1) // 2] if sorted_ms else 0
 
     def begin(
-        self, session: object, key: bytes, lacked: Callable[[], set[Epoch]] = set, ahead_ms: int | None = None
+        self,
+        session: object,
+        key: bytes,
+        lacked: Callable[[], set[Epoch]] = set,
+        ahead_ms: int | None = None,
+        address: str = "",
     ) -> None:
         """A session is connected with the node that has this public key; one without a key is not named to others.
 
         `lacked` says of which epochs the other end has more than this log, as it says; `ahead_ms` by how much its clock is
-        ahead of ours, if it said so.
+        ahead of ours, if it said so. `address` is that of the connection.
         """
+        place = address_key(address)
+        if place != UNKNOWN_KEY and session not in self._places:
+            self._places[session] = place
+            self._crowds[place] += 1
         if key:
             self._links[session], self._lacked[session], self._nodes = key[:LINK_BYTES], lacked, None
             if ahead_ms is not None:
@@ -66,6 +81,10 @@ class Neighbours:
     def end(self, session: object) -> None:
         """A session is not connected any more. Harmless if it was not."""
         self._ahead.pop(session, None)
+        place = self._places.pop(session, "")
+        self._crowds[place] -= 1
+        if self._crowds[place] <= 0:
+            del self._crowds[place]
         if self._links.pop(session, None) is not None:
             del self._lacked[session]
             self._nodes = None
@@ -74,6 +93,10 @@ class Neighbours:
     def other(self, session: object) -> bytes:
         """With which node a session is connected; empty if with none."""
         return self._links.get(session, b"")
+
+    def crowd(self, session: object) -> int:
+        """How many sessions are connected with the address of this one; 0 if that is not known."""
+        return self._crowds[self._places.get(session, "")]
 
     @property
     def nodes(self) -> frozenset[bytes]:

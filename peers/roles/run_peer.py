@@ -177,11 +177,14 @@ class RunPeerSync(RunRelaying):
     def is_awaited(self) -> bool:
         return self.runs.is_awaited
 
+    def is_shared(self) -> bool:
+        return self.clock.elapsed_ms() < self._shared_until_ms
+
     def rest(self, was_awaited: bool, then: Callable[[], None]) -> None:
         now = self.clock.elapsed_ms()
         if was_awaited:
             self._shared_until_ms = now + SHARED_MS
-        if self._written_ms < now < self._shared_until_ms:
+        if self._written_ms < now and self.is_shared():
             self.start_timer("rest", now - self._written_ms, partial(self._with_peer, then))
         else:
             then()

@@ -9,6 +9,7 @@ from peers.codec.run_messages import LINK_BYTES, MAX_LINKS, RunHave
 from peers.events.dot import Epoch
 from peers.events.epoch import NO_EPOCH
 from peers.log.run_log import RunCommit
+from peers.log.write_batch import joined
 from peers.protocol.flow_control import SOON_ANSWER_MS
 from peers.roles.neighbours import Neighbours
 from peers.roles.relay_hold import RelayHold
@@ -29,6 +30,11 @@ LINKS_MS = 10.0
 """For each other connection: so long after a change the other end is told of them, of all that changed meanwhile at once."""
 COMPARE_MS = 2_000.0
 """After the other end named less of an epoch than is here, before it is looked whether that is the same."""
+FEW_OF_ADDRESS = 16
+CROWD_GATHER_MS = 4.0
+"""For each link beyond FEW_OF_ADDRESS with one address, what came from others is gathered so much longer for these links: one
+machine that is many nodes costs little more than a few."""
+MAX_CROWD_MS = 250.0
 SLOW_GATHER_MS = 1_000.0
 """Where answers take long, what was committed is told no more often."""
 
@@ -68,7 +74,7 @@ class RunRelaying(RunSession):
         self._relays = RelayHold(self.runs.state.last_position)
         super().on_authenticated()
         assert self.other_hello is not None
-        self._neighbours.begin(self, self.other_hello.key, self._lacked, self.clock_ahead_ms)
+        self._neighbours.begin(self, self.other_hello.key, self._lacked, self.clock_ahead_ms, self.connection.address)
 
     def _lacked(self) -> set[Epoch]:
         """Epochs of which the other end says that it has more; NO_EPOCH as long as it is not known what it has."""
@@ -104,13 +110,15 @@ class RunRelaying(RunSession):
         if self.connected:
             self._commits.append(commit.taken)
         is_urgent = self.epoch in commit.taken.ends or commit.taken.facts
+        if not is_urgent and self.is_timing("gather"):
+            return  # heard of with those before
         gather_ms = 0 if is_urgent or not self.authenticated else self._gathering_ms()
         if gather_ms <= 0:
             self.stop_timer("gather")
             if not self._is_woken:  # one wake-up for any number of commits
                 self._is_woken = True
                 self._turn(self._on_wake)()
-        elif not self.is_timing("gather"):
+        else:
             self.start_timer("gather", gather_ms, self._on_gathered)
 
     def _on_wake(self) -> None:
@@ -139,8 +147,9 @@ class RunRelaying(RunSession):
         is_served = all(writers.get(epoch) in self._links for epoch in lacked)
         if self._relays.note(self.runs.state.last_position, lacked, is_patient=is_served):
             self._wait()
-        while commits:
-            self._with_peer(partial(self._replication.committed, commits.pop(0)))
+        taken = joined(commits)  # once for all: with many links each of these steps counts
+        commits.clear()
+        self._with_peer(partial(self._replication.committed, taken))
         if not self.is_timing("gather"):
             self._name()
 
@@ -170,7 +179,9 @@ class RunRelaying(RunSession):
     def _gathering_ms(self) -> float:
         """On a slow link too one message for many: what is told there comes late anyhow, and makes all else later."""
         usual_ms = self._progress.patience.usual_ms
-        return max(self._gather_ms(), min(usual_ms / 4, SLOW_GATHER_MS) if usual_ms > SOON_ANSWER_MS else 0)
+        crowd = self._neighbours.crowd(self) - FEW_OF_ADDRESS
+        crowd_ms = min(CROWD_GATHER_MS * crowd, MAX_CROWD_MS)
+        return max(self._gather_ms(), crowd_ms, min(usual_ms / 4, SLOW_GATHER_MS) if usual_ms > SOON_ANSWER_MS else 0)
 
     def _wait(self) -> None:
         # Others tell after a commit, as this end answers; and they may gather still, though we told early.

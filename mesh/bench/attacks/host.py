@@ -18,7 +18,7 @@ from peers.transport.address import parse_address
 MAX_CONNECTIONS = 20_000
 """That one attack opens in all."""
 MAX_SENT_BYTES = 2 * 1024 * 1024 * 1024
-"""That one attack sends in floods."""
+"""That one attack sends."""
 FLOOD_BYTES = 64 * 1024
 """Of one write of a flood."""
 AT_ONCE = 32
@@ -63,7 +63,7 @@ class Deeds:
     refused: int = 0
     """Connections that could not be opened or greeted, or ended from the other side."""
     sent_bytes: int = 0
-    """In floods."""
+    """That the other ends read, but for what is in the buffers of its connections."""
     statuses: dict[int, int] = field(default_factory=dict)
     """How often an HTTP request was answered with which status."""
 
@@ -101,7 +101,7 @@ class HostileHost:
         if self.deeds.opened >= MAX_CONNECTIONS:
             await self.hold()
         self.deeds.opened += 1
-        socket = await RawSocket.open(address, self.target.source)
+        socket = await RawSocket.open(address, self.target.source, self._on_sent)
         self._open.add(socket)
         return socket
 
@@ -158,20 +158,18 @@ class HostileHost:
         """Send one frame or several as a member, as fast as the other end reads; a link that is lost is opened again."""
         frames = repeat(frame * max(1, FLOOD_BYTES // len(frame))) if isinstance(frame, bytes) else frame
 
-        async def send(member: HostileMember) -> int:
-            data = next(frames)
-            await member.socket.send(data)
-            return len(data)
+        async def send(member: HostileMember) -> None:
+            await member.socket.send(next(frames))
 
         await self.repeat(send, HostileIdentity(0))
 
-    async def repeat(self, send: Callable[[HostileMember], Awaitable[int]], identity: HostileIdentity) -> None:
-        """Call `send`, which returns how many bytes it sent, again and again with a member that was greeted."""
+    async def repeat(self, send: Callable[[HostileMember], Awaitable[None]], identity: HostileIdentity) -> None:
+        """Call `send` again and again with a member that was greeted."""
         member: HostileMember | None = None
         while self.deeds.sent_bytes < MAX_SENT_BYTES:
             try:
                 member = member or await self.member(identity=identity)
-                self.deeds.sent_bytes += await send(member)
+                await send(member)
                 await asyncio.sleep(0)
             except OSError:
                 self.deeds.refused += 1
@@ -180,6 +178,9 @@ class HostileHost:
                     member = None
                 await asyncio.sleep(REFUSED_PAUSE_SECONDS)
         await self.hold()
+
+    def _on_sent(self, size: int) -> None:
+        self.deeds.sent_bytes += size
 
     def _begin(self) -> None:
         if not self.deeds.began:

@@ -71,13 +71,11 @@ class HostileMember:
         """Send a message of nodes."""
         await self.socket.send(text_of(message))
 
-    async def bring(self, written: Written) -> int:
-        """Send pieces in one message, once the other end has room for it. The bytes of its frame."""
+    async def bring(self, written: Written) -> None:
+        """Send pieces in one message, once the other end has room for it."""
         await self._room.acquire()
         self._number += 1
-        text = text_of(Pieces(self._number, *written))
-        await self.socket.send(text)
-        return len(text)
+        await self.socket.send(text_of(Pieces(self._number, *written)))
 
     def close(self) -> None:
         if self._reading is not None:

@@ -101,8 +101,8 @@ async def writer(host: HostileHost) -> None:
     identity = HostileIdentity(0)
     logs: dict[HostileMember, HostileLog] = {}
 
-    async def send(member: HostileMember) -> int:
+    async def send(member: HostileMember) -> None:
         log = logs.get(member) or logs.setdefault(member, HostileLog(identity))  # another link begins with a new epoch
-        return await member.bring(log.write(WRITTEN_AT_ONCE, JUNK))
+        await member.bring(log.write(WRITTEN_AT_ONCE, JUNK))
 
     await host.repeat(send, identity)

@@ -69,16 +69,26 @@ def upgrade_request(address: str, headers: Mapping[str, str] | None = None) -> b
 class RawSocket:
     """Open it with `RawSocket.open`. Everything raises OSError once the connection is lost."""
 
-    def __init__(self, address: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self,
+        address: str,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        on_sent: Callable[[int], None],
+    ) -> None:
         self.address = address
         self._reader, self._writer = reader, writer
+        self._on_sent = on_sent
 
     @classmethod
-    async def open(cls, address: str, source: str = "") -> RawSocket:
-        """Connect to `host:port`, from the address `source` of this machine if it is given, and say nothing."""
+    async def open(cls, address: str, source: str, on_sent: Callable[[int], None]) -> RawSocket:
+        """Connect to `host:port`, from the address `source` of this machine unless it is empty, and say nothing.
+
+        `on_sent` is called with the size of all that was sent.
+        """
         target = parse_address(address)
         own = (source, 0) if source else None
-        return cls(address, *await asyncio.open_connection(target.host, target.port, local_addr=own))
+        return cls(address, *await asyncio.open_connection(target.host, target.port, local_addr=own), on_sent)
 
     async def send(self, data: bytes) -> None:
         """Send bytes, as soon as the other end reads."""
@@ -86,11 +96,13 @@ class RawSocket:
             raise ConnectionResetError("lost")
         self._writer.write(data)
         await self._writer.drain()
+        self._on_sent(len(data))
 
     def post(self, data: bytes) -> None:
         """Send a few bytes without waiting; nothing if the connection is lost."""
         if not self._writer.is_closing():
             self._writer.write(data)
+            self._on_sent(len(data))
 
     async def request(self, headers: Mapping[str, str] | None = None) -> int:
         """Ask for a WebSocket. The status of the answer: 101 if it is one now."""

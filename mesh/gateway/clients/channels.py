@@ -68,6 +68,5 @@ def channels_of(entry: Entry) -> Sequence[str]:
     key = f'"{CHANNELS}"'.encode()
     if key not in entry.extra and key not in entry.local:
         return ()
-    named = entry.meta.get(CHANNELS)
-    is_list = isinstance(named, list) and all(isinstance(channel, str) for channel in named)
-    return named if named and is_list else ()
+    named: object = entry.meta.get(CHANNELS)
+    return named if isinstance(named, list) and all(isinstance(channel, str) for channel in named) else ()

@@ -56,6 +56,9 @@ class RunRole(Protocol):
     def is_awaited(self) -> bool:
         """Whether others wait for the store: asked in a work, which may do less then, and the rest later."""
 
+    def is_shared(self) -> bool:
+        """Whether others waited for the store at, or shortly before, the last write that was told to `rest`."""
+
     def walk_limit(self) -> int:
         """The position up to which the walk may go now: the last one, or before entries of others that wait a little."""
 

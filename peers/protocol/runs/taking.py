@@ -28,7 +28,7 @@ STEP_PIECES = 4
 STEP_ENTRIES = 100
 """Entries after which a step takes no more pieces. Who brings more of them, or more than one step, shares the store."""
 COMMITTED_STEPS = 4
-"""Of one commit, at most: all neighbours hear of it at once."""
+"""Of one commit, at most: all neighbours hear of it at once. One alone where others use the store too."""
 
 Received = Pieces | Fill | Prove | ShowBlocks | Facts
 Work = Callable[[RunStore], Taken]
@@ -127,7 +127,8 @@ class Taking:
         self._commit()
 
     def _commit(self) -> None:
-        commit = _Commit(self._steps[:COMMITTED_STEPS], self._role.is_awaited)
+        count = 1 if self._role.is_shared() else COMMITTED_STEPS
+        commit = _Commit(self._steps[:count], self._role.is_awaited)
         self._role.write(commit, partial(self._on_done, commit))
 
     def _step(self, message: Fill | Prove | ShowBlocks | Facts) -> CommitStep:

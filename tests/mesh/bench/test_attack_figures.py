@@ -16,7 +16,12 @@ from mesh.bench.attacks.measure import AttackFigure, Latency, show
 
 
 def test_one_attack_is_measured_for_programs(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, seconds in (("BEFORE_SECONDS", 0.3), ("REST_SECONDS", 0.1), ("MEMORY_SECONDS", 0.4)):
+    for name, seconds in (
+        ("BEFORE_SECONDS", 0.3),
+        ("REST_SECONDS", 0.1),
+        ("MEMORY_SECONDS", 0.2),
+        ("LATENCY_SECONDS", 0.4),
+    ):
         monkeypatch.setattr(measure, name, seconds)
 
     done = CliRunner().invoke(
@@ -27,6 +32,7 @@ def test_one_attack_is_measured_for_programs(monkeypatch: pytest.MonkeyPatch) ->
     (figure,) = json.loads(done.stdout)
     assert figure["name"] == "pages"
     assert figure["opened"] > 0
+    assert figure["sent_bytes_per_second"] > 0
     assert all(figure[phase]["p50_ms"] > 0 for phase in ("before", "during", "after"))
     assert min(figure["rss_before"], figure["rss_after"]) > MIB
     assert figure["rss_peak"] >= figure["rss_before"]
@@ -35,12 +41,30 @@ def test_one_attack_is_measured_for_programs(monkeypatch: pytest.MonkeyPatch) ->
 def test_the_table_says_which_events_never_came_and_which_limits_were_hit() -> None:
     latency = Latency.of([0.01, None, 0.02])
     figure = AttackFigure(
-        "ping", Latency.of([0.004]), latency, Latency.of([]), 40 * MIB, 50 * MIB, 41 * MIB, 3, {"members": 2}, 1, 0
+        "ping",
+        Latency.of([0.004]),
+        latency,
+        Latency.of([]),
+        40 * MIB,
+        50 * MIB,
+        41 * MIB,
+        3,
+        {"members": 2},
+        1,
+        0,
+        5 * 1024,
     )
 
     row = show([figure], cores=2).splitlines()[1].split()
 
-    assert row == ["ping", "4/4", "20/never", "never/never", "40", "50", "41", "3", "members", "2"]
+    assert row == ["ping", "4/4", "20/never", "never/never", "40", "50", "41", "3", "1", "5", "members", "2"]
+
+
+def test_one_event_of_a_hundred_may_be_later_than_the_p99() -> None:
+    latency = Latency.of([*[0.002] * 49, *[0.003] * 50, 9.0])
+
+    assert latency == Latency(3.0, 3.0)
+    assert Latency.of([0.002] * 50 + [0.003] * 50) == Latency(2.0, 3.0)
 
 
 def test_an_unknown_attack_is_an_error_that_names_all() -> None:

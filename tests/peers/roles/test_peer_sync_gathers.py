@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from peers.roles.run_relaying import RELAY_MS
+import pytest
+
+from peers.roles.neighbours import Neighbours
+from peers.roles.run_relaying import CROWD_GATHER_MS, FEW_OF_ADDRESS, RELAY_MS
 from tests.support.neighbour import Neighbour, named, names_of, sent_pieces, sent_types
 from tests.support.pair import Stranger
 
@@ -94,3 +97,36 @@ def test_destroy_cancels_a_gathering() -> None:
 
     assert stranger.heard == []
     assert stranger.errors == []
+
+
+def test_the_links_of_one_crowded_address_gather_and_those_of_others_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    neighbours, crowded, beyond = Neighbours(), "192.0.2.1", 5
+    for port in range(FEW_OF_ADDRESS + beyond - 1):
+        neighbours.begin(object(), b"", address=f"{crowded}:{4000 + port}")
+    found = []
+    for address in (f"{crowded}:3999", "192.0.2.2:4000"):
+        monkeypatch.setattr("tests.support.pair.RecordedConnection.address", address, raising=False)
+        found.append(Neighbour(neighbours=neighbours).greet())
+
+    for stranger in found:
+        stranger.elsewhere()
+        stranger.elsewhere()
+
+    of_crowd, other = found
+    assert named(of_crowd.heard) == [] and len(named(other.heard)) == 1
+    of_crowd.clock.advance(beyond * CROWD_GATHER_MS)
+    assert named(of_crowd.heard) == [{of_crowd.attic.epoch: 2}]
+
+
+def test_an_address_whose_links_have_ended_is_crowded_no_more() -> None:
+    neighbours, sessions = Neighbours(), [object() for _ in range(3)]
+    for session in sessions:
+        neighbours.begin(session, b"", address="192.0.2.1:4000")
+        neighbours.begin(session, b"", address="192.0.2.1:4000")  # again: it is one session
+    assert neighbours.crowd(sessions[0]) == 3
+
+    for session in sessions:
+        neighbours.end(session)
+        neighbours.end(session)
+
+    assert neighbours.crowd(sessions[0]) == 0

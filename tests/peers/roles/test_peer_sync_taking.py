@@ -13,6 +13,7 @@ from peers.codec.run_messages import Pieces, Prove
 from peers.events.entry import Entry
 from peers.protocol.runs.taking import MAX_UNCOMMITTED, STEP_PIECES
 from peers.protocol.sync import WINDOW
+from peers.roles.run_peer import SHARED_MS
 from peers.roles.run_relaying import RELAY_MS
 from peers.stores.runs.memory import MemoryRunStore
 from tests.support.neighbour import Author, Neighbour, forked, sent_pieces
@@ -172,6 +173,28 @@ def test_a_neighbour_that_brings_much_leaves_half_of_the_time_to_others_who_use_
 
     assert len(busy.log.types) == len(authors)  # in no time, and nobody else waits
     assert busy.heard[-1] == ["synced", 1]
+
+
+def test_while_others_use_the_disk_each_commit_of_a_neighbour_that_brings_much_is_small() -> None:
+    busy, disk = held_neighbour()
+    commits: list[int] = []
+    busy.log.on("commit", lambda commit: commits.append(len(commit.new)))
+    authors = [Author(f"author{number}", number) for number in range(6 * STEP_PIECES)]
+    first, second = authors[: 3 * STEP_PIECES], authors[3 * STEP_PIECES :]
+
+    busy.sends(*[author.write("much") for author in first])
+    busy.log.read(lambda store: store.state)
+    while disk.waiting:
+        disk.release(1)
+    assert commits == [STEP_PIECES] * 3
+    assert busy.heard[-1] == ["synced", 1]
+    busy.clock.advance(SHARED_MS)
+    busy.sends(*[author.write("much") for author in second])
+    while disk.waiting:
+        disk.release(1)
+
+    assert commits == [STEP_PIECES] * 3 + [3 * STEP_PIECES]
+    assert busy.heard[-1] == ["synced", 2]
 
 
 def test_an_epoch_that_waits_for_its_first_commit_goes_on_after_a_message_of_another_kind() -> None:

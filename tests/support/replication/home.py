@@ -310,6 +310,9 @@ class Session:
     def is_awaited(self) -> bool:
         return self.home.room.rnd.random() < 0.5
 
+    def is_shared(self) -> bool:
+        return self.home.room.rnd.random() < 0.5
+
     def rest(self, was_awaited: bool, then: Callable[[], None]) -> None:
         if was_awaited:
             self.read(lambda store: None, lambda _: then())
