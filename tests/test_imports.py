@@ -271,7 +271,7 @@ def test_the_check_finds_what_is_forbidden(path: str, source: str) -> None:
         ("mesh/lab/cluster/cluster.py", "from mesh.lab.simulation import disk\nfrom ..simulation import network"),
         ("mesh/membership/member.py", "import timeit\nfrom dataclasses import dataclass"),
         ("mesh/discovery/mdns/mdns.py", "from ..port import Sighting"),
-        ("mesh/cli/up.py", "from mesh import Node"),
+        ("mesh/cli/node/up.py", "from mesh import Node"),
         ("tests/mesh/lab/simulation/test_sim_disk.py", "from mesh.lab.simulation.disk import SimDisk\nimport pykka"),
         ("scenarios/partition.py", "from mesh.lab import Cluster"),
     ],

@@ -10,7 +10,7 @@ from typing import Any
 import click
 from click.exceptions import Exit
 
-from mesh.cli import options, up_options
+from mesh.cli import options
 from mesh.cli.backup import backup, restore, upgrade
 from mesh.cli.bench import bench
 from mesh.cli.log import log
@@ -18,6 +18,9 @@ from mesh.cli.members.found import found, recover
 from mesh.cli.members.invite import invite, join
 from mesh.cli.members.revoke import leave, revoke
 from mesh.cli.members.show import facts, members
+from mesh.cli.node import up_options
+from mesh.cli.node.config import config
+from mesh.cli.node.layers import UpCommand
 from mesh.cli.peer import peer, wait
 from mesh.cli.scenario import scenario
 from mesh.cli.token import token
@@ -75,11 +78,11 @@ def app(context: click.Context, home: Path | None) -> None:
     context.obj = home
 
 
-@click.command()
+@click.command(cls=UpCommand)
 @up_options.node_options
 @up_options.clients_options
 @up_options.upstream_options
-@options.as_json
+@up_options.up_option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @click.pass_context
 def up(context: click.Context, /, *, as_json: bool, **chosen: Any) -> None:
     """Run this machine's node until Ctrl-C, SIGTERM or `mesh stop`.
@@ -99,11 +102,14 @@ def up(context: click.Context, /, *, as_json: bool, **chosen: Any) -> None:
     mesh up --clients 127.0.0.1:31337
     mesh up --clients :31337 --clients-cert cert.pem --clients-key key.pem
     mesh up --upstream wss://logux.example --upstream-user kitchen
+
+    An option that is not given here is taken from the variable of its name, as MESH_LISTEN or MESH_PEER="HOST:PORT,HOST:PORT",
+    else from `mesh.toml` in the home: see `mesh config`.
     """
     given = up_options.given_options(context, chosen)
     home = options.home_of(context)
     # Imported here: no other command needs the whole node.
-    from mesh.cli.up import run_up
+    from mesh.cli.node.up import run_up
     from mesh.node import Node
     from peers.stores.store import StoreError
 
@@ -203,7 +209,7 @@ def retry(context: click.Context) -> None:
 
 
 COMMANDS = (
-    *(up, add, log, peers, status, stop, retry, wait, peer, token),
+    *(up, config, add, log, peers, status, stop, retry, wait, peer, token),
     *(found, invite, join, recover, members, facts, revoke, leave),
     *(backup, restore, upgrade, bench, scenario),
 )
