@@ -21,6 +21,7 @@ from mesh.cli.members.show import facts, members
 from mesh.cli.node import up_options
 from mesh.cli.node.config import config
 from mesh.cli.node.layers import UpCommand
+from mesh.cli.node.service import service
 from mesh.cli.peer import peer, wait
 from mesh.cli.scenario import scenario
 from mesh.cli.token import token
@@ -211,7 +212,7 @@ def retry(context: click.Context) -> None:
 COMMANDS = (
     *(up, config, add, log, peers, status, stop, retry, wait, peer, token),
     *(found, invite, join, recover, members, facts, revoke, leave),
-    *(backup, restore, upgrade, bench, scenario),
+    *(backup, restore, upgrade, service, bench, scenario),
 )
 for command in COMMANDS:
     app.add_command(command)

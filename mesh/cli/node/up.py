@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from datetime import date, datetime
 
+from mesh.cli.node.notify_socket import NotifySocket
 from mesh.errors import printable
 from mesh.membership.actions import Notice
 from mesh.node import Node
@@ -48,6 +49,7 @@ class _Run:
         self._node = node
         self._report = report
         self._stop = asyncio.Event()
+        self._service = NotifySocket.of_process()
         self._early: list[Notice] | None = []
         """Notices of the start, printed after the line that the node is up; None from then on."""
         self._has_failed = False
@@ -65,8 +67,11 @@ class _Run:
             early, self._early = self._early or [], None
             for notice in early:
                 self._report.notice(notice)
+            self._service.ready(f"{node.node_id} is up in mesh {node.mesh}")
             await self._stop.wait()
             node_id = node.node_id
+            self._service.stopping()
+        self._service.close()
         self._report.notice(stop_notice(node_id))
         return 1 if self._has_failed else 0
 

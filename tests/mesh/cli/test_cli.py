@@ -53,7 +53,7 @@ COMMANDS = (
         "invite",
         "join",
     ),
-    *("recover", "members", "facts", "revoke", "leave", "backup", "restore", "upgrade", "bench", "scenario"),
+    *("recover", "members", "facts", "revoke", "leave", "backup", "restore", "upgrade", "service", "bench", "scenario"),
 )
 
 
