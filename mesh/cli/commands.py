@@ -83,9 +83,9 @@ def app(context: click.Context, home: Path | None) -> None:
 @up_options.node_options
 @up_options.clients_options
 @up_options.upstream_options
-@up_options.up_option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@up_options.log_options
 @click.pass_context
-def up(context: click.Context, /, *, as_json: bool, **chosen: Any) -> None:
+def up(context: click.Context, /, *, as_json: bool, log_level: str, log_format: str, **chosen: Any) -> None:
     """Run this machine's node until Ctrl-C, SIGTERM or `mesh stop`.
 
     In a fresh home it founds a mesh, which other machines enter by `mesh invite` here and `mesh join` there. To enter that of
@@ -115,7 +115,12 @@ def up(context: click.Context, /, *, as_json: bool, **chosen: Any) -> None:
     from peers.stores.store import StoreError
 
     try:
-        code = run_up(lambda: Node(home=home, on_recovery_code=code_shower(as_json), **given), as_json=as_json)
+        code = run_up(
+            lambda: Node(home=home, on_recovery_code=code_shower(as_json), **given),
+            as_json=as_json,
+            log_level=log_level,
+            log_as_json=log_format == "json",
+        )
     except StoreError as error:
         raise MeshError(str(error)) from None
     except ValueError as error:

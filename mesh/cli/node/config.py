@@ -46,7 +46,7 @@ def config(context: click.Context, *, is_check: bool, as_json: bool) -> None:
     assert isinstance(up, UpCommand)
     file = read_mesh_file(options.home_of(context))
     chosen = up.make_context("up", [], parent=context.parent)
-    given_options(chosen, {name: value for name, value in chosen.params.items() if name != "as_json"})
+    given_options(chosen, chosen.params)
     if is_check:
         is_there = file.path.exists()
         output.write(

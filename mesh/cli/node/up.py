@@ -27,12 +27,24 @@ FLUSH_SECONDS = 1.0
 MAX_FILES = 4_096
 """Files that this process raises its limit to, if it may: enough for nodes, clients and commands at their own limits."""
 
+OWN_PACKAGES = ("mesh", "peers")
+
 _WARNINGS = {OPEN_LINK, OPEN_DOOR}
 
 
-def run_up(make_node: Callable[[], Node], *, as_json: bool) -> int:
-    """Run the node until SIGTERM, SIGINT or `mesh stop`. Returns the exit code. Raises MeshError, StoreError or ValueError."""
-    logging.basicConfig(level=logging.WARNING, handlers=[one_line_log()])
+def run_up(
+    make_node: Callable[[], Node], *, as_json: bool, log_level: str = "warning", log_as_json: bool = False
+) -> int:
+    """Run the node until SIGTERM, SIGINT or `mesh stop`. Returns the exit code. Raises MeshError, StoreError or ValueError.
+
+    What modules log from `log_level` on goes to standard error; of libraries, warnings and errors.
+    """
+    screen = one_line_log(as_json=log_as_json)
+    screen.setLevel(log_level.upper())
+    logging.basicConfig(level=logging.WARNING, handlers=[screen])
+    if screen.level < logging.WARNING:
+        for package in OWN_PACKAGES:
+            logging.getLogger(package).setLevel(screen.level)
     _raise_file_limit()
     suit_node()
     writer = LineWriter()
@@ -186,10 +198,13 @@ def _raise_file_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def one_line_log() -> logging.Handler:
-    """A log handler for standard error: one line for each record, and one record only of each library."""
+def one_line_log(*, as_json: bool = False) -> logging.Handler:
+    """A log handler for standard error: one line for each record, and one record only of each library.
+
+    `as_json`: a line is a JSON object with `time` in ms since 1970, `level`, `logger` and `text`.
+    """
     handler = logging.StreamHandler()
-    handler.setFormatter(_OneLine("%(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_JsonLine() if as_json else _OneLine("%(levelname)s %(name)s: %(message)s"))
     handler.addFilter(lambda record: record.name != LOGGER)  # notices are printed on standard output
     handler.addFilter(_OncePerLibrary())
     return handler
@@ -204,7 +219,7 @@ class _OncePerLibrary(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         library = record.name.partition(".")[0]
-        if library in {"mesh", "peers"}:
+        if library in OWN_PACKAGES:
             return True
         is_first = library not in self._shown
         self._shown.add(library)
@@ -219,3 +234,17 @@ class _OneLine(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         record.exc_info, record.exc_text, record.stack_info = None, None, None
         return printable(super().format(record))
+
+
+class _JsonLine(logging.Formatter):
+    """The same as an object of JSON."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return json_line(
+            {
+                "time": round(record.created * 1000),
+                "level": record.levelname.lower(),
+                "logger": record.name,
+                "text": record.getMessage(),
+            }
+        ).decode()

@@ -181,6 +181,26 @@ node_options = together(
     ),
 )
 
+log_options = together(
+    up_option(
+        "--log-level",
+        type=click.Choice(["debug", "info", "warning", "error"]),
+        default="warning",
+        show_default=True,
+        help="From which level on standard error has what the modules log; what happens to the node is on standard output.",
+    ),
+    up_option(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        help="Of the lines on standard error.",
+    ),
+    up_option("--json", "as_json", is_flag=True, help="Print JSON on standard output, for programs."),
+)
+NOT_OF_NODE = {"as_json", "log_level", "log_format"}
+"""What these options set; the others are keyword arguments of Node."""
+
 _file = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 
 clients_options = together(
@@ -262,7 +282,7 @@ def given_options(context: click.Context, chosen: dict[str, Any]) -> dict[str, A
 
     Raises a usage error for one that has no effect: `clients_...` without `clients`, `upstream_...` without `upstream`.
     """
-    given = {name: value for name, value in chosen.items() if value not in (None, ())}
+    given = {name: value for name, value in chosen.items() if value not in (None, ()) and name not in NOT_OF_NODE}
     options = {option.name: option for option in context.command.params}
     for name in tuple(given):
         needed = options.get(name.partition("_")[0])

@@ -533,6 +533,19 @@ def test_shows_the_first_log_record_of_each_library_and_all_of_peermesh(capsys: 
     assert shown == [said.format("zeroconf"), said.format("asyncio"), ours, ours]
 
 
+def test_log_lines_can_be_json(capsys: pytest.CaptureFixture[str]) -> None:
+    record = logging.LogRecord("mesh.discovery", logging.WARNING, "", 1, "%s\n  File x", ("oops",), None)
+    one_line_log(as_json=True).handle(record)
+
+    shown = json.loads(capsys.readouterr().err)
+    assert shown == {
+        "time": round(record.created * 1000),
+        "level": "warning",
+        "logger": "mesh.discovery",
+        "text": "oops\n  File x",
+    }
+
+
 def test_a_reader_that_does_not_read_does_not_block_the_writer() -> None:
     ours, theirs = os.pipe()
     writer = LineWriter(theirs)
