@@ -129,6 +129,8 @@ class Node:
         self._thread: LoopThread | None = None
         self.log = NodeLog(self._log_proxy)
         self.port = 0
+        self.reloads_by: Callable[[], list[str]] | None = None
+        """What takes over changed options of the program that runs this node, on its loop; it returns lines for people."""
 
     @property
     def node_id(self) -> str:
@@ -229,6 +231,31 @@ class Node:
         Fails with MeshError for any other address, also for one of `peers=`.
         """
         return self._change_peer(address, is_wanted=False)
+
+    def change_peers(self, peers: Sequence[str]) -> Later[None]:
+        """Dial these addresses from now on, until the node is made anew, instead of those of `peers=`.
+
+        Raises MeshError for what is no address. Fails with MeshError while the node does not run.
+        """
+        for address in peers:
+            parse_address(address, "the peer", is_dialled=True)
+        before, self._peers = self._peers, tuple(dict.fromkeys(peers))
+        kept = self._kept_peers.list()
+        gone = [address for address in before if address not in (*self._peers, *kept)]
+        return self._ask(NodeSupervisor.change_peers, tuple(gone), self._peers)
+
+    def renew_clients_certificate(self) -> None:
+        """Read the files of `clients_cert` and `clients_key` again, for clients that connect from now on.
+
+        Raises MeshError, and goes on with what it has, for files that cannot be used.
+        """
+        self._gateways.renew_certificate()
+
+    def reload(self) -> list[str]:
+        """What `mesh reload` does: call `reloads_by`. Raises MeshError without it."""
+        if self.reloads_by is None:
+            raise MeshError("this node runs inside another program, which gives it its options: see there")
+        return self.reloads_by()
 
     def retry(self) -> Later[None]:
         """Start everything that was paused or refused again. Fails with MeshError while the node does not run."""
@@ -360,7 +387,11 @@ class Node:
                 self._kept_peers.remove(address, self._peers)
         except MeshError as error:
             return Later.failed(error)
-        return Later.done(None) if address in self._peers else self._ask(NodeSupervisor.change_peer, address, is_wanted)
+        return (
+            Later.done(None)
+            if address in self._peers
+            else self._ask(NodeSupervisor.change_peers, *(((), (address,)) if is_wanted else ((address,), ())))
+        )
 
     def _on_notice(self, notice: Notice) -> None:
         log_notice(notice)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from mesh.cli.members.invite import invite, join
 from mesh.cli.members.revoke import leave, revoke
 from mesh.cli.members.show import facts, members
 from mesh.cli.node import up_options
+from mesh.cli.node.chosen import read_again, read_options
 from mesh.cli.node.config import config
 from mesh.cli.node.layers import UpCommand
 from mesh.cli.node.service import service
@@ -41,7 +43,8 @@ def _explained() -> Iterator[None]:
     except (output.OutputClosed, BrokenPipeError):
         raise Exit(0) from None  # as after `mesh log | head -1`
     except MeshError as error:
-        output.complain(str(error))
+        for sentence in error.args:
+            output.complain(str(sentence))
         raise Exit(1) from None
     except OSError as error:
         output.complain(f"{error.filename or 'the system'}: {error.strerror or error}")
@@ -107,16 +110,18 @@ def up(context: click.Context, /, *, as_json: bool, log_level: str, log_format: 
     An option that is not given here is taken from the variable of its name, as MESH_LISTEN or MESH_PEER="HOST:PORT,HOST:PORT",
     else from `mesh.toml` in the home: see `mesh config`.
     """
-    given = up_options.given_options(context, chosen)
+    given = read_options(context)
     home = options.home_of(context)
     # Imported here: no other command needs the whole node.
+    from mesh.cli.node.reload import Reloading
     from mesh.cli.node.up import run_up
     from mesh.node import Node
     from peers.stores.store import StoreError
 
     try:
         code = run_up(
-            lambda: Node(home=home, on_recovery_code=code_shower(as_json), **given),
+            lambda: Node(home=home, on_recovery_code=code_shower(as_json), **given.of_node),
+            Reloading(given, partial(read_again, context)),
             as_json=as_json,
             log_level=log_level,
             log_as_json=log_format == "json",
@@ -204,6 +209,21 @@ def stop(context: click.Context) -> None:
 
 @click.command()
 @click.pass_context
+def reload(context: click.Context) -> None:
+    """Let this machine's node read `mesh.toml` again, and say what it takes over. SIGHUP does so, too.
+
+    Taken over are `peer`, and the files of the certificate of the clients' door. The rest waits for the next start.
+
+    \b
+    mesh reload
+    """
+    with options.node_of(context) as node:
+        for line in node.reload():
+            output.write(f"{line}\n")
+
+
+@click.command()
+@click.pass_context
 def retry(context: click.Context) -> None:
     """Start again what the node has paused or what was refused.
 
@@ -215,7 +235,7 @@ def retry(context: click.Context) -> None:
 
 
 COMMANDS = (
-    *(up, config, add, log, peers, status, stop, retry, wait, peer, token),
+    *(up, config, add, log, peers, status, stop, reload, retry, wait, peer, token),
     *(found, invite, join, recover, members, facts, revoke, leave),
     *(backup, restore, upgrade, service, bench, scenario),
 )

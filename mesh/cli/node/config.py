@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
 from difflib import get_close_matches
 from typing import Any
 
 import click
 
 from mesh.cli import options
-from mesh.cli.node.layers import PREFIX, SECRETS, UpCommand, UpOption, origin
-from mesh.cli.node.up_options import given_options
-from mesh.settings.mesh_file import LIMITS_TABLE, read_mesh_file
+from mesh.cli.node.chosen import option_rows, read_options
+from mesh.cli.node.layers import PREFIX, UpCommand, UpOption
+from mesh.settings.mesh_file import read_mesh_file
 from mesh.terminal import output
 
 
@@ -46,14 +45,14 @@ def config(context: click.Context, *, is_check: bool, as_json: bool) -> None:
     assert isinstance(up, UpCommand)
     file = read_mesh_file(options.home_of(context))
     chosen = up.make_context("up", [], parent=context.parent)
-    given_options(chosen, chosen.params)
+    read_options(chosen)
     if is_check:
         is_there = file.path.exists()
         output.write(
             f"{file.path}: {len(file.values)} options, no mistakes\n" if is_there else f"there is no {file.path}\n"
         )
         return
-    rows = [row for option in up.params if isinstance(option, UpOption) for row in _rows(chosen, option)]
+    rows = option_rows(chosen)
     if as_json:
         output.write_json(rows)
         return
@@ -64,20 +63,6 @@ def config(context: click.Context, *, is_check: bool, as_json: bool) -> None:
     for variable in sorted(_unknown_variables(up)):
         near = get_close_matches(variable, _variables(up), n=1)
         output.complain(f"no option reads the variable {variable}" + (f"; did you mean {near[0]}?" if near else ""))
-
-
-def _rows(chosen: click.Context, option: UpOption) -> list[dict[str, Any]]:
-    value = chosen.params[option.name or ""]
-    if option.key != "limit":
-        is_hidden = option.key in SECRETS and value is not None
-        return [{"option": option.key, "value": "(not shown)" if is_hidden else value, "from": origin(chosen, option)}]
-    from peers.limits import Limits
-
-    limits = asdict(value or Limits())
-    return [
-        {"option": f"{LIMITS_TABLE}.{name}", "value": number, "from": origin(chosen, option, name)}
-        for name, number in limits.items()
-    ]
 
 
 def _shown(value: Any) -> str:

@@ -9,14 +9,14 @@ from typing import Any
 
 import click
 from click.core import ParameterSource
-from click.exceptions import Exit
 
 from mesh.cli.options import home_of
 from mesh.errors import MeshError
 from mesh.settings.mesh_file import LIMITS_TABLE, MeshFile, read_mesh_file
-from mesh.terminal.output import complain
 
 PREFIX = "MESH_"
+ARGS = "mesh.args"
+"""Where a context keeps the arguments that it was made from."""
 FILE = "mesh.file"
 """Where a context keeps the MeshFile that it was made with."""
 LIMITS_FROM = "mesh.limits"
@@ -132,21 +132,16 @@ class UpCommand(click.Command):
         if parent is None or set(args) & {"--help", "-h"}:
             return super().make_context(info_name, args, parent, **extra)
         file = read_mesh_file(home_of(parent))
-        self.refuse_mistakes(file)
+        mistakes = self.mistakes(file)
+        if mistakes:
+            raise MeshError(*mistakes)
         if file.values.keys() & SECRETS:
             from mesh.settings.home_files import check_private  # it loads more than most commands need
 
             check_private(file.path)
+        parent.meta[ARGS] = tuple(args)
         parent.meta[FILE] = file  # a context shares it with its children
         return super().make_context(info_name, args, parent, default_map=self._defaults(file), **extra)
-
-    def refuse_mistakes(self, file: MeshFile) -> None:
-        """Print the mistakes of a file, a line each, and end with 1 if there are any."""
-        mistakes = self.mistakes(file)
-        for mistake in mistakes:
-            complain(mistake)
-        if mistakes:
-            raise Exit(1)
 
     def mistakes(self, file: MeshFile) -> list[str]:
         """A sentence for each key of a file that cannot be used, in the order of their lines."""

@@ -12,9 +12,11 @@ import signal
 import threading
 from collections.abc import Callable
 from datetime import date, datetime
+from functools import partial
 
 from mesh.cli.node.notify_socket import NotifySocket
-from mesh.errors import printable
+from mesh.cli.node.reload import Reloading
+from mesh.errors import MeshError, printable
 from mesh.membership.actions import Notice
 from mesh.node import Node
 from mesh.notices import LOGGER, OPEN_DOOR, OPEN_LINK, UPGRADES, start_notices, stop_notice
@@ -33,10 +35,16 @@ _WARNINGS = {OPEN_LINK, OPEN_DOOR}
 
 
 def run_up(
-    make_node: Callable[[], Node], *, as_json: bool, log_level: str = "warning", log_as_json: bool = False
+    make_node: Callable[[], Node],
+    reloading: Reloading | None = None,
+    *,
+    as_json: bool,
+    log_level: str = "warning",
+    log_as_json: bool = False,
 ) -> int:
     """Run the node until SIGTERM, SIGINT or `mesh stop`. Returns the exit code. Raises MeshError, StoreError or ValueError.
 
+    SIGHUP and `mesh reload` take over what `reloading` finds changed; without it SIGHUP ends the node.
     What modules log from `log_level` on goes to standard error; of libraries, warnings and errors.
     """
     screen = one_line_log(as_json=log_as_json)
@@ -49,7 +57,7 @@ def run_up(
     suit_node()
     writer = LineWriter()
     try:
-        return asyncio.run(_Run(make_node(), JsonReport(writer) if as_json else TextReport(writer)).run())
+        return asyncio.run(_Run(make_node(), JsonReport(writer) if as_json else TextReport(writer), reloading).run())
     finally:
         writer.close()
 
@@ -57,8 +65,9 @@ def run_up(
 class _Run:
     """One run of a node in the foreground."""
 
-    def __init__(self, node: Node, report: TextReport | JsonReport) -> None:
+    def __init__(self, node: Node, report: TextReport | JsonReport, reloading: Reloading | None) -> None:
         self._node = node
+        self._reloading = reloading
         self._report = report
         self._stop = asyncio.Event()
         self._service = NotifySocket.of_process()
@@ -70,10 +79,13 @@ class _Run:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # `nohup mesh up`
-                loop.add_signal_handler(number, self._on_signal)
+                is_reload = number == signal.SIGHUP and self._reloading is not None
+                loop.add_signal_handler(number, self._on_reload_signal if is_reload else self._on_signal)
         node = self._node
         node.on("change", self._on_notice)
         node.on("stop", lambda _: self._stop.set())
+        if self._reloading is not None:
+            node.reloads_by = partial(self._reloading.reload, node)
         async with node:
             self._report.up(node)
             early, self._early = self._early or [], None
@@ -92,6 +104,14 @@ class _Run:
         # A second Ctrl-C ends the process at once.
         asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    def _on_reload_signal(self) -> None:
+        try:
+            lines = self._node.reload()
+        except MeshError as error:
+            lines = [str(error)]
+        for line in lines:
+            self._report.notice(Notice("reload", None, line))
 
     def _on_notice(self, notice: Notice) -> None:
         if self._early is None or notice.kind in UPGRADES:  # before the node is up there is nothing else to see

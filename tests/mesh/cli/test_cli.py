@@ -45,6 +45,7 @@ COMMANDS = (
         "peers",
         "status",
         "stop",
+        "reload",
         "retry",
         "wait",
         "peer",
