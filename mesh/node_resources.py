@@ -63,8 +63,13 @@ class NodeResources:
     go of everything without closing it, because it belongs to the parent.
     """
 
-    def __init__(self, path: Path, gateways: Gateways, disown: Callable[[str], None]) -> None:
-        """`path` is the home; `disown` gets, in a forked process, the sentence why the node cannot be used there."""
+    def __init__(
+        self, path: Path, gateways: Gateways, disown: Callable[[str], None], thread: LoopThread | None
+    ) -> None:
+        """`path` is the home; `disown` gets, in a forked process, the sentence why the node cannot be used there.
+
+        `thread` is that of the loop, if it belongs to the node; the caller closes it.
+        """
         self.home: Home | None = None
         self.certificates: CertificateChain | None = None
         """Those of the home; None: this node is open."""
@@ -73,8 +78,7 @@ class NodeResources:
         self.views: Views | None = None
         self.inviting: Inviting | None = None
         """None without certificates."""
-        self.thread: LoopThread | None = None
-        """The thread of the loop, if it belongs to the node; the caller closes it."""
+        self._thread = thread
         self._is_closed = False
         self._path = path
         self._gateways = gateways
@@ -302,12 +306,12 @@ class NodeResources:
 
     def _holders(self) -> list[Holder]:
         """Whatever has files or sockets open."""
-        opened = (self.home, self.thread, self._network, self.control, self._discovery, *self._gateway_networks)
+        opened = (self.home, self._thread, self._network, self.control, self._discovery, *self._gateway_networks)
         return [each for each in opened if isinstance(each, Holder)]
 
     def _silence(self, runtime: Runtime) -> None:
         """The loop lives on in the child: nothing of this node may happen there any more."""
-        if self.thread is not None:
+        if self._thread is not None:
             runtime.loop.stop()  # a listener forked: the child's copy of the node's own thread ends with its loop
         part(runtime.loop)
         abandon_actors(runtime)
