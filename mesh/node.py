@@ -7,16 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from random import Random, SystemRandom
-from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, Unpack
+from typing import Any, Concatenate, ParamSpec, Unpack
 
 from mesh.actors.listener import ListenError
 from mesh.actors.log_proxy import LogProxy, safely
 from mesh.actors.node_supervisor import NodeSupervisor
 from mesh.actors.peer_session import MakeRole
-from mesh.actors.runtime.loop_thread import LoopThread
+from mesh.actors.runtime.loop_service import LoopService
 from mesh.actors.synchronized_waiters import resolve
-from mesh.control.node_mesh import NodeMesh
 from mesh.control.server import ControlServer
 from mesh.discovery.mdns.query_schedule import MIN_REQUERY_SECONDS, REQUERY_SECONDS
 from mesh.discovery.options import DiscoveryOptions
@@ -29,11 +27,13 @@ from mesh.membership.status import Status
 from mesh.node_log import NodeLog, checked
 from mesh.node_resources import NodeResources
 from mesh.notices import log_notice, start_notices
-from mesh.settings.config import WAIT_SECONDS, Settings, parse_address
+from mesh.settings.config import WAIT_SECONDS, parse_address
 from mesh.settings.home import Home
-from mesh.settings.kept_peers import KeptPeers, show_sources
+from mesh.settings.kept_peers import KeptPeers
 from mesh.settings.paths import default_home
 from mesh.trust.new_mesh import ShowCode
+from mesh.views.fold import Apply
+from mesh.views.view import View
 from peers.clock import Undo
 from peers.emitter import Emitter
 from peers.later import Later
@@ -43,7 +43,7 @@ from peers.roles.run_peer import RunPeerSync
 P = ParamSpec("P")
 
 
-class Node:
+class Node(LoopService):
     """One node, with a home on disk and real sockets.
 
     From threads, use it as a context manager; the node runs on a thread of its own, and `.get()` waits for a result:
@@ -108,8 +108,6 @@ class Node:
         **outside: Unpack[GatewayOptions],
     ) -> None:
         peers = (peers,) if isinstance(peers, str) else peers
-        for address in peers:
-            parse_address(address, "the peer", is_dialled=True)
         if requery_seconds < MIN_REQUERY_SECONDS:
             raise MeshError(f"the requery interval is {requery_seconds} s: take {MIN_REQUERY_SECONDS} s or more")
         self._listen = parse_address(listen, "the address to listen on") if listen is not None else None
@@ -118,18 +116,18 @@ class Node:
         self._show_code = on_recovery_code
         self._path = Path(home) if home is not None else default_home()
         self._name, self._mesh, self._existing = name, mesh, existing
-        self._peers = tuple(dict.fromkeys(peers))
         own = [ONLY_HERE] if open is True and interfaces is None else interfaces
         self._discovery = DiscoveryOptions(mdns, own, requery_seconds)
         self._role, self._limits = role, limits or Limits()
         self._gateways = Gateways(**outside)
         self._log_proxy = LogProxy()
-        self._kept_peers = KeptPeers(self._path)
+        self._peers = KeptPeers(self._path, peers)
         self._emitter = Emitter()
         self._resources: NodeResources | None = None
-        self._thread: LoopThread | None = None
         self.log = NodeLog(self._log_proxy)
         self.port = 0
+        self.reloads_by: Callable[[], list[str]] | None = None
+        """What takes over changed options of the program that runs this node, on its loop; it returns lines for people."""
 
     @property
     def node_id(self) -> str:
@@ -213,9 +211,7 @@ class Node:
         Rows with `address`, `source` (`--peer`, which stands for `peers=` too, or `peers.json`) and `node_id`, the node that
         answered there; None until one did. Fails with MeshError while the node does not run.
         """
-        return self._ask(NodeSupervisor.static_peers).transform(
-            lambda found: show_sources(self._peers, self._kept_peers.list(), found)
-        )
+        return self._ask(NodeSupervisor.static_peers).transform(self._peers.rows)
 
     def add_peer(self, address: str) -> Later[None]:
         """Dial `address`, HOST:PORT, from now on and after each start: it is kept in `peers.json`.
@@ -231,64 +227,53 @@ class Node:
         """
         return self._change_peer(address, is_wanted=False)
 
+    def change_peers(self, peers: Sequence[str]) -> Later[None]:
+        """Dial these addresses from now on, until the node is made anew, instead of those of `peers=`.
+
+        Raises MeshError for what is no address. Fails with MeshError while the node does not run.
+        """
+        before, wanted = self._peers.replace(peers), self._peers.all()
+        gone = [address for address in before if address not in wanted]
+        return self._ask(NodeSupervisor.change_peers, gone, wanted)
+
+    def renew_clients_certificate(self) -> None:
+        """Read the files of `clients_cert` and `clients_key` again, for clients that connect from now on.
+
+        Raises MeshError, and goes on with what it has, for files that cannot be used.
+        """
+        self._gateways.renew_certificate()
+
+    def reload(self) -> list[str]:
+        """What `mesh reload` does: call `reloads_by`. Raises MeshError without it."""
+        if self.reloads_by is None:
+            raise MeshError("this node runs inside another program, which gives it its options: see there")
+        return self.reloads_by()
+
     def retry(self) -> Later[None]:
         """Start everything that was paused or refused again. Fails with MeshError while the node does not run."""
         return self._ask(NodeSupervisor.retry)
 
-    def start(self) -> Self:
-        """Start on a thread and a loop of its own; the calling thread waits, also a loop that runs in it.
-
-        Raises MeshError or StoreError. `stop` must follow.
-        """
-        thread = LoopThread()
-        try:
-            thread.run(self.begin())
-        except BaseException:
-            thread.close()
-            raise
-        self._thread = thread
-        if self._resources is not None:
-            self._resources.thread = thread
-        return self
-
-    def stop(self) -> None:
-        """Say goodbye to the other nodes, close the log and end the thread. Harmless when it is stopped.
-
-        Raises RuntimeError on the node's own loop, where it would wait for itself; the node then goes on.
-        """
+    def view(self, name: str, apply: Apply, *, types: Sequence[str] | None = None, version: int = 1) -> Later[View]:
+        """State"""
         self.log.check()
-        if self._thread is not None:
-            self._thread.check_outside()
-            thread, self._thread = self._thread, None
-            try:
-                thread.run(self.end())
-            finally:
-                thread.close()
+        if self._resources is None or self._resources.views is None:
+            return Later.failed(MeshError("this node is not running"))
+        return self._resources.views.view(name, apply, types=types, version=version)
 
-    def __enter__(self) -> Self:
-        return self.start()
+    @property
+    def is_disowned(self) -> bool:
+        return self.log.is_disowned
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if not self.log.is_disowned:
-            self.stop()
-
-    async def __aenter__(self) -> Self:
-        await self.begin()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.end()
+    def check(self) -> None:
+        """Raise MeshError if this process was forked from the one that the node runs in."""
+        self.log.check()
 
     async def begin(self) -> None:
         """Start on the running loop, as `async with` does; `end` must follow. Raises MeshError or StoreError."""
         self.log.check()
         if self._resources is not None:
             raise MeshError("this node runs already")
-        self._resources = NodeResources(self._path, self._gateways, self.log.disown)
+        self._resources = NodeResources(self._path, self._gateways, self.log.disown, self._thread)
         try:
             await self._start(self._resources)
         except BaseException:
@@ -307,13 +292,8 @@ class Node:
         await resources.upgrade_log(self._on_notice)
         random = Random(SystemRandom().getrandbits(256))
         kept = home.facts.port
-        settings = Settings(
-            home.node_id,
-            home.facts.mesh,
-            f"{random.getrandbits(64):016x}",
-            *where_to_listen(self._listen, kept, random, self._open),
-            tuple(dict.fromkeys((*self._peers, *self._kept_peers.list()))),
-            resources.certificates.mesh_key if resources.certificates is not None else b"",
+        settings = resources.settings(
+            random, where_to_listen(self._listen, kept, random, self._open), self._peers.all()
         )
         environment = resources.open_environment(
             random, partial(self._discovery.make, random, self._limits), self._limits, self._log_proxy
@@ -338,14 +318,11 @@ class Node:
         wanted = kept if self._listen is None else 0
         for notice in listen_notices(opened.nodes, wanted, self._open, is_mdns_on=self._discovery.mdns):
             self._on_notice(notice)
-        node_mesh = NodeMesh(
-            home,
-            settings.mesh_key,
+        node_mesh = resources.node_mesh(
             self._log_proxy,
             environment.clock,
-            resources.inviting,
-            synchronized=lambda seconds: self.synchronized(timeout=seconds),
-            can_stop=partial(self._emitter.has_listeners, "stop"),
+            lambda seconds: self.synchronized(timeout=seconds),
+            partial(self._emitter.has_listeners, "stop"),
         )
         await resources.open_control(ControlServer(self, mesh=node_mesh, on_stop=self._on_stop_asked))
         for notice in start_notices(self):
@@ -355,13 +332,11 @@ class Node:
         self.log.check()
         try:
             self._opened()
-            if is_wanted:
-                self._kept_peers.add(address)
-            else:
-                self._kept_peers.remove(address, self._peers)
+            self._peers.change(address, is_wanted=is_wanted)
         except MeshError as error:
             return Later.failed(error)
-        return Later.done(None) if address in self._peers else self._ask(NodeSupervisor.change_peer, address, is_wanted)
+        changed = [] if address in self._peers.given else [address]
+        return self._ask(NodeSupervisor.change_peers, *(([], changed) if is_wanted else (changed, [])))
 
     def _on_notice(self, notice: Notice) -> None:
         log_notice(notice)

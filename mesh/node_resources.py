@@ -23,6 +23,7 @@ from mesh.actors.runtime.loop_actor import LoopActorRef
 from mesh.actors.runtime.loop_thread import LoopThread, Spawner
 from mesh.actors.runtime.mailbox import Runtime
 from mesh.actors.thread_disk import ThreadDisk
+from mesh.control.node_mesh import NodeMesh
 from mesh.control.server import ControlServer
 from mesh.discovery.port import Discovery
 from mesh.errors import MeshError
@@ -37,8 +38,9 @@ from mesh.membership.diagnosis.disk_room import DiskUse
 from mesh.membership.known_hosts import KnownHosts
 from mesh.membership.status import Status
 from mesh.notices import founded_notice, log_notice, recovery_notice, stop_notice, upgrade_notice, upgraded_notice
+from mesh.settings.config import Settings
 from mesh.settings.home import Home
-from mesh.settings.paths import CERTIFICATES_FILE, LOG_FILE, RECOVERY_FILE, disk_share
+from mesh.settings.paths import CERTIFICATES_FILE, LOG_FILE, RECOVERY_FILE, VIEWS_FILE, disk_share
 from mesh.settings.upgrade import is_log_old, kept_file, upgrade_home
 from mesh.trust.certificates import CertificateChain, read_certificates
 from mesh.trust.judge import KeyJudge, OwnMembership
@@ -46,6 +48,8 @@ from mesh.trust.new_mesh import ShowCode, found_at_start
 from mesh.trust.recovery_code import SECRET_BYTES
 from mesh.trust.second_holder import SecondHolder
 from mesh.trust.tls import tls_contexts
+from mesh.views.store import ViewStore
+from mesh.views.views import Views
 from peers.clock import Clock, LoopClock, Undo
 from peers.events.created import MAX_DRIFT_MS
 from peers.later import Later
@@ -62,17 +66,22 @@ class NodeResources:
     go of everything without closing it, because it belongs to the parent.
     """
 
-    def __init__(self, path: Path, gateways: Gateways, disown: Callable[[str], None]) -> None:
-        """`path` is the home; `disown` gets, in a forked process, the sentence why the node cannot be used there."""
+    def __init__(
+        self, path: Path, gateways: Gateways, disown: Callable[[str], None], thread: LoopThread | None
+    ) -> None:
+        """`path` is the home; `disown` gets, in a forked process, the sentence why the node cannot be used there.
+
+        `thread` is that of the loop, if it belongs to the node; the caller closes it.
+        """
         self.home: Home | None = None
         self.certificates: CertificateChain | None = None
         """Those of the home; None: this node is open."""
         self.supervisor: LoopActorRef[NodeSupervisor] | None = None
         self.control: ControlServer | None = None
+        self.views: Views | None = None
         self.inviting: Inviting | None = None
         """None without certificates."""
-        self.thread: LoopThread | None = None
-        """The thread of the loop, if it belongs to the node; the caller closes it."""
+        self._thread = thread
         self._is_closed = False
         self._path = path
         self._gateways = gateways
@@ -115,6 +124,13 @@ class NodeResources:
         self.certificates = read_certificates(self._path, self.home.signer.public)
         if (self._path / RECOVERY_FILE).exists():
             on_notice(recovery_notice(self._path / RECOVERY_FILE))
+
+    def settings(self, random: Random, where: tuple[str, tuple[int, ...], float], peers: tuple[str, ...]) -> Settings:
+        """Those of this run, which listens `where`; the home is open, and the mesh entered."""
+        assert self.home is not None
+        mesh_key = self.certificates.mesh_key if self.certificates is not None else b""
+        instance = f"{random.getrandbits(64):016x}"
+        return Settings(self.home.node_id, self.home.facts.mesh, instance, *where, peers, mesh_key)
 
     async def upgrade_log(self, on_notice: Callable[[Notice], None]) -> None:
         """Bring the log of an older release up to date, in a thread, since it may take a minute. Raises MeshError.
@@ -165,8 +181,16 @@ class NodeResources:
         self._make_network = partial(WebSocketNetwork, loop, limits=limits, note=hits.note, known=known)
         secure, judged = self._secured(log, clock) if self.certificates is not None else ({}, {})
         self._network = self._make_network(on_request=no_pages, waits=True, on_refused=self._on_refused, **secure)
+        runtime = Runtime(loop)
+        views = self.views = Views(
+            log,
+            runtime=runtime,
+            clock=clock,
+            store=ViewStore(self._path / VIEWS_FILE),
+            open_disk=lambda store: ThreadDisk(loop, store, answers_on_loop=False),
+        )
         self._environment = Environment(
-            runtime=Runtime(loop),
+            runtime=runtime,
             clock=clock,
             random=random,
             network=self._network,
@@ -180,7 +204,7 @@ class NodeResources:
             adopts_unknown=self.home.facts.with_log,
             disk_use=DiskUse(str(self._path), partial(disk_share, self._path)),
             cpu_ms=lambda: time.thread_time() * 1000,
-            shown_of_home=partial(_shown_of_home, self._path),
+            shown_of_home=lambda: _shown_of_home(self._path) | {"views": views.status()},
             **judged,
         )
         return self._environment
@@ -231,6 +255,14 @@ class NodeResources:
         self._gateway_networks = tuple(self._gateways.networks)
         return endpoints
 
+    def node_mesh(
+        self, log: LogProxy, clock: Clock, synchronized: Callable[[float], Later[None]], can_stop: Callable[[], bool]
+    ) -> NodeMesh:
+        """What commands ask of the mesh of this node, which is open."""
+        assert self.home is not None
+        key = self.certificates.mesh_key if self.certificates is not None else b""
+        return NodeMesh(self.home, key, log, clock, self.inviting, synchronized=synchronized, can_stop=can_stop)
+
     async def open_control(self, control: ControlServer) -> None:
         """Let commands reach the node. Raises MeshError if `close` has begun meanwhile."""
         if self._is_closed:
@@ -246,6 +278,8 @@ class NodeResources:
                 self.inviting.close()
             if self.control is not None:
                 await self.control.close()
+            if self.views is not None:
+                await self.views.close()
             if self.supervisor is not None and self.supervisor.is_alive():
                 await self.supervisor.ask_to(NodeSupervisor.end)
                 await self.supervisor.stop(block=False)
@@ -291,6 +325,7 @@ class NodeResources:
             "start a node of its own in this process, with another home"
         )
         leave_log(self._path / LOG_FILE)
+        leave_log(self._path / VIEWS_FILE)
         for holder in self._holders():
             with contextlib.suppress(Exception):  # one that is being changed does not stop the others
                 let_go(holder.descriptors())
@@ -299,12 +334,12 @@ class NodeResources:
 
     def _holders(self) -> list[Holder]:
         """Whatever has files or sockets open."""
-        opened = (self.home, self.thread, self._network, self.control, self._discovery, *self._gateway_networks)
+        opened = (self.home, self._thread, self._network, self.control, self._discovery, *self._gateway_networks)
         return [each for each in opened if isinstance(each, Holder)]
 
     def _silence(self, runtime: Runtime) -> None:
         """The loop lives on in the child: nothing of this node may happen there any more."""
-        if self.thread is not None:
+        if self._thread is not None:
             runtime.loop.stop()  # a listener forked: the child's copy of the node's own thread ends with its loop
         part(runtime.loop)
         abandon_actors(runtime)

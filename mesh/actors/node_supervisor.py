@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import count
 from typing import Any
@@ -165,10 +165,12 @@ class NodeSupervisor(LoopActor):
         """The addresses that are dialled whatever discovery finds, each with the node id that answered there."""
         return dict(self._membership.static)
 
-    def change_peer(self, address: str, is_wanted: bool) -> None:
-        """Dial a static address from now on, or no more."""
-        membership = self._membership
-        self._perform(membership.add_static(address, self._now()) if is_wanted else membership.remove_static(address))
+    def change_peers(self, gone: Sequence[str], wanted: Sequence[str]) -> None:
+        """Dial static addresses no more, and others from now on."""
+        for address in gone:
+            self._perform(self._membership.remove_static(address))
+        for address in wanted:
+            self._perform(self._membership.add_static(address, self._now()))
 
     def retry(self) -> None:
         """Start everything that was paused or refused again."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 from click.exceptions import Exit
 
-from mesh.cli import options, up_options
+from mesh.cli import options
 from mesh.cli.backup import backup, restore, upgrade
 from mesh.cli.bench import bench
 from mesh.cli.log import log
@@ -18,6 +19,11 @@ from mesh.cli.members.found import found, recover
 from mesh.cli.members.invite import invite, join
 from mesh.cli.members.revoke import leave, revoke
 from mesh.cli.members.show import facts, members
+from mesh.cli.node import up_options
+from mesh.cli.node.chosen import read_again, read_options
+from mesh.cli.node.config import config
+from mesh.cli.node.layers import UpCommand
+from mesh.cli.node.service import service
 from mesh.cli.peer import peer, wait
 from mesh.cli.scenario import scenario
 from mesh.cli.token import token
@@ -37,7 +43,8 @@ def _explained() -> Iterator[None]:
     except (output.OutputClosed, BrokenPipeError):
         raise Exit(0) from None  # as after `mesh log | head -1`
     except MeshError as error:
-        output.complain(str(error))
+        for sentence in error.args:
+            output.complain(str(sentence))
         raise Exit(1) from None
     except OSError as error:
         output.complain(f"{error.filename or 'the system'}: {error.strerror or error}")
@@ -75,13 +82,13 @@ def app(context: click.Context, home: Path | None) -> None:
     context.obj = home
 
 
-@click.command()
+@click.command(cls=UpCommand)
 @up_options.node_options
 @up_options.clients_options
 @up_options.upstream_options
-@options.as_json
+@up_options.log_options
 @click.pass_context
-def up(context: click.Context, /, *, as_json: bool, **chosen: Any) -> None:
+def up(context: click.Context, /, *, as_json: bool, log_level: str, log_format: str, **chosen: Any) -> None:
     """Run this machine's node until Ctrl-C, SIGTERM or `mesh stop`.
 
     In a fresh home it founds a mesh, which other machines enter by `mesh invite` here and `mesh join` there. To enter that of
@@ -99,16 +106,26 @@ def up(context: click.Context, /, *, as_json: bool, **chosen: Any) -> None:
     mesh up --clients 127.0.0.1:31337
     mesh up --clients :31337 --clients-cert cert.pem --clients-key key.pem
     mesh up --upstream wss://logux.example --upstream-user kitchen
+
+    An option that is not given here is taken from the variable of its name, as MESH_LISTEN or MESH_PEER="HOST:PORT,HOST:PORT",
+    else from `mesh.toml` in the home: see `mesh config`.
     """
-    given = up_options.given_options(context, chosen)
+    given = read_options(context)
     home = options.home_of(context)
     # Imported here: no other command needs the whole node.
-    from mesh.cli.up import run_up
+    from mesh.cli.node.reload import Reloading
+    from mesh.cli.node.up import run_up
     from mesh.node import Node
     from peers.stores.store import StoreError
 
     try:
-        code = run_up(lambda: Node(home=home, on_recovery_code=code_shower(as_json), **given), as_json=as_json)
+        code = run_up(
+            lambda: Node(home=home, on_recovery_code=code_shower(as_json), **given.of_node),
+            Reloading(given, partial(read_again, context)),
+            as_json=as_json,
+            log_level=log_level,
+            log_as_json=log_format == "json",
+        )
     except StoreError as error:
         raise MeshError(str(error)) from None
     except ValueError as error:
@@ -193,6 +210,21 @@ def stop(context: click.Context) -> None:
 
 @click.command()
 @click.pass_context
+def reload(context: click.Context) -> None:
+    """Let this machine's node read `mesh.toml` again, and say what it takes over. SIGHUP does so, too.
+
+    Taken over are `peer`, and the files of the certificate of the clients' door. The rest waits for the next start.
+
+    \b
+    mesh reload
+    """
+    with options.node_of(context) as node:
+        for line in node.reload():
+            output.write(f"{line}\n")
+
+
+@click.command()
+@click.pass_context
 def retry(context: click.Context) -> None:
     """Start again what the node has paused or what was refused.
 
@@ -204,9 +236,9 @@ def retry(context: click.Context) -> None:
 
 
 COMMANDS = (
-    *(up, add, log, peers, status, stop, retry, wait, peer, token),
+    *(up, config, add, log, peers, status, stop, reload, retry, wait, peer, token),
     *(found, invite, join, recover, members, facts, revoke, leave),
-    *(backup, restore, upgrade, bench, scenario),
+    *(backup, restore, upgrade, service, bench, scenario),
 )
 for command in COMMANDS:
     app.add_command(command)

@@ -120,12 +120,12 @@ def list_peers(context: click.Context, *, as_json: bool) -> None:
     mesh peer list
     mesh peer list --json
     """
-    from mesh.settings.kept_peers import KeptPeers, show_sources
+    from mesh.settings.kept_peers import KeptPeers
 
     home = options.home_of(context)
     rows: list[dict[str, str | None]] = []
     if not _ask(home, lambda client: rows.extend(client.static_peers())):
-        rows = show_sources((), KeptPeers(home).list(), {})
+        rows = KeptPeers(home).rows({})
     output.write_shown(rows, _table_of, as_json=as_json)
 
 

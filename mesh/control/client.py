@@ -64,6 +64,10 @@ class ControlClient:
         """Let the node start again what it paused or refused."""
         self._ask(messages.Retry(), messages.Done)
 
+    def reload(self) -> list[str]:
+        """Let the node read its options again; the result says what it took over, and what not."""
+        return self._ask(messages.Reload(), messages.Reloaded).lines
+
     def wait(self, peers: int, timeout_seconds: float) -> None:
         """Wait until at least `peers` others are connected, and the node and each of them have the same events."""
         self._ask(messages.Wait(peers, timeout_seconds), messages.Done, seconds=timeout_seconds + NODE_SECONDS)

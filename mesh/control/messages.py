@@ -74,6 +74,10 @@ class Retry(Struct, tag_field="do", tag="retry", forbid_unknown_fields=True):
     """Start again what is paused or refused. Answer: Done."""
 
 
+class Reload(Struct, tag_field="do", tag="reload", forbid_unknown_fields=True):
+    """Read the options of the node again. Answer: Reloaded."""
+
+
 class Wait(Struct, tag_field="do", tag="wait", forbid_unknown_fields=True):
     """Wait until `peers` others or more have the same events, see Node.synchronized. Answer: Done, or Failure."""
 
@@ -191,6 +195,12 @@ class Left(Struct, tag_field="is", tag="left"):
     """How many nodes have taken the fact that it has."""
 
 
+class Reloaded(Struct, tag_field="is", tag="reloaded"):
+    """What was taken over, and what was not."""
+
+    lines: list[str]
+
+
 class Done(Struct, tag_field="is", tag="done"):
     """The request is done."""
 
@@ -202,9 +212,22 @@ class Failure(Struct, tag_field="is", tag="failure"):
 
 
 Request = (
-    Add | Read | Show | Retry | Wait | ShowPeers | ChangePeer | ShowFacts | Invite | ShowCut | State | LeaveMesh | Stop
+    Add
+    | Read
+    | Show
+    | Reload
+    | Retry
+    | Wait
+    | ShowPeers
+    | ChangePeer
+    | ShowFacts
+    | Invite
+    | ShowCut
+    | State
+    | LeaveMesh
+    | Stop
 )
-Answer = Added | Events | Shown | Peers | Texts | Invited | CutShown | Left | Done | Failure
+Answer = Added | Events | Shown | Reloaded | Peers | Texts | Invited | CutShown | Left | Done | Failure
 
 _REQUEST: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 _ANSWER: msgspec.json.Decoder[Answer] = msgspec.json.Decoder(Answer)

@@ -60,6 +60,7 @@ class ServedNode(Protocol):
     def static_peers(self) -> Later[list[dict[str, str | None]]]: ...
     def add_peer(self, address: str) -> Later[None]: ...
     def remove_peer(self, address: str) -> Later[None]: ...
+    def reload(self) -> list[str]: ...
     def retry(self) -> Later[None]: ...
 
 
@@ -250,6 +251,8 @@ class _Connection:
                 await (self._follow(request) if request.follow else self._page(request))
             case messages.Show():
                 await self._send(messages.Shown({**await self._node.status()}))
+            case messages.Reload():
+                await self._send(messages.Reloaded(self._node.reload()))
             case messages.Retry():
                 await self._node.retry()
                 await self._send(messages.Done())

@@ -131,6 +131,11 @@ class Gateways:
         if self._requests is not None:
             self._requests.port = ports[CLIENTS_KEY]
 
+    def renew_certificate(self) -> None:
+        """See Node.renew_clients_certificate."""
+        if self._clients is not None:
+            self._clients.renew_certificate()
+
     async def close(self) -> None:
         """Close all networks. A second call does nothing."""
         networks, self.networks = self.networks, []

@@ -46,6 +46,7 @@ _NOTHING_OUTSIDE: dict[str, Any] = {
     "old_log_bytes": 0,
     "has_recovery_file": False,
     "limits": [],
+    "views": [],
     "clocks": [],
 }
 
@@ -98,6 +99,7 @@ class Status(LogStatus):
     clients: list[ClientStatus]
     turned_away: list[TurnedAwayStatus]
     limits: list[LimitStatus]
+    views: list[dict[str, Any]]
     refused: list[RefusedStatus]
     other_meshes: int
     peers: list[PeerStatus]
@@ -151,6 +153,7 @@ def show_status(
         "clients": others["clients"],
         "turned_away": others["turned_away"],
         "limits": others["limits"],
+        "views": others["views"],
         "refused": _refused(membership),
         "other_meshes": membership.other_meshes.count,
         "peers": _peers(membership, described, log.state.last_position, now_ms - now_seconds * 1000),

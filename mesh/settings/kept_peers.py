@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -38,9 +38,36 @@ class KeptPeers:
     do not change such a file.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, given: Sequence[str] = ()) -> None:
+        """`given` are the addresses that the node is started with. Raises MeshError for what is no address."""
+        self.given: tuple[str, ...] = ()
+        """The addresses that the node is started with, which are not in the file."""
+        self.replace(given)
         self._path = home / PEERS_FILE
         self._changing = threading.Lock()
+
+    def replace(self, given: Sequence[str]) -> tuple[str, ...]:
+        """Have other `given` addresses from now on; the result are those before. Raises MeshError for what is no address."""
+        for address in given:
+            parse_address(address, "the peer", is_dialled=True)
+        before, self.given = self.given, tuple(dict.fromkeys(given))
+        return before
+
+    def all(self) -> tuple[str, ...]:
+        """All addresses, those that are given first."""
+        return tuple(dict.fromkeys((*self.given, *self.list())))
+
+    def rows(self, found: Mapping[str, str | None]) -> list[dict[str, str | None]]:
+        """A row of `mesh peer list` for each address and source. `found` has the node id that answered at each address."""
+        rows = [(address, GIVEN) for address in self.given] + [(address, KEPT) for address in self.list()]
+        return [{"address": address, "source": source, "node_id": found.get(address)} for address, source in rows]
+
+    def change(self, address: str, *, is_wanted: bool) -> None:
+        """`add` or `remove` an address."""
+        if is_wanted:
+            self.add(address)
+        else:
+            self.remove(address)
 
     def list(self) -> tuple[str, ...]:
         """The addresses, `host:port`, in the order in which they were added."""
@@ -67,17 +94,16 @@ class KeptPeers:
                 raise MeshError(f"{self._path} has {MAX_PEERS} peers already: remove one first, see `mesh peer list`")
             self._write((*peers, address))
 
-    def remove(self, address: str, given: tuple[str, ...] = ()) -> None:
+    def remove(self, address: str) -> None:
         """Remove an address; it is gone from the disk when this returns.
 
-        Raises MeshError if it is not in the file; the sentence is another one for an address of `given`, with which the node
-        was started.
+        Raises MeshError if it is not in the file; the sentence is another one for an address that is `given`.
         """
         with self._changing:
             peers = self.list()
             if address in peers:
                 self._write(tuple(peer for peer in peers if peer != address))
-            elif address in given:
+            elif address in self.given:
                 raise MeshError(
                     f"{address} was given to the node when it was started (--peer or peers=): start it again without that"
                 )
@@ -102,11 +128,3 @@ class KeptPeers:
 def _check_peers(content: PeersFile) -> None:
     for peer in content.peers:
         parse_address(peer, "the peer", is_dialled=True)
-
-
-def show_sources(
-    given: tuple[str, ...], kept: tuple[str, ...], found: dict[str, str | None]
-) -> list[dict[str, str | None]]:
-    """A row of `mesh peer list` for each address and source. `found` has the node id that answered at each address."""
-    rows = [(address, GIVEN) for address in given] + [(address, KEPT) for address in kept]
-    return [{"address": address, "source": source, "node_id": found.get(address)} for address, source in rows]

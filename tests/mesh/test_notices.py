@@ -15,7 +15,7 @@ import pytest
 
 import mesh
 from mesh import MeshError, Node, Notice
-from mesh.cli.up import LineWriter, TextReport
+from mesh.cli.node.up import LineWriter, TextReport
 from tests.support.root import ROOT
 
 

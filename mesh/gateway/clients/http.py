@@ -64,6 +64,8 @@ class ClientGateway:
             )
         self._files = (cert, key)
         channels = options.get("channels")
+        self._tls: ssl.SSLContext | None = None
+        """While it is open, with certificate."""
         self._hooks = Hooks(
             options.get("in_filter"),
             options.get("in_map"),
@@ -79,6 +81,13 @@ class ClientGateway:
     def is_in_clear(self) -> bool:
         """Whether clients from other machines send their tokens without encryption."""
         return not self.is_tls and not is_loopback(self.host)
+
+    def renew_certificate(self) -> None:
+        """Read its files again, for clients that connect from now on. Raises MeshError if they cannot be used."""
+        cert, key = self._files
+        if self._tls is not None and cert is not None and key is not None:
+            _tls(cert, key)  # a pair that does not fit together would stay in the context
+            _load(self._tls, cert, key)
 
     def make(
         self,
@@ -99,10 +108,11 @@ class ClientGateway:
         Raises MeshError for a certificate that cannot be used.
         """
         guard = Guard(Tokens(home), clock, self._auth)
+        self._tls = _tls(*self._files)
         requests = HttpRequests(self, guard, clock=clock, spawn=spawn, status=status, turned_away=turned_away)
         network = make_network(
             max_frame=MAX_CLIENT_FRAME,
-            tls=_tls(*self._files),
+            tls=self._tls,
             on_request=requests.answer,
             frame_memory=frame_memory,
             too_long=TOO_LONG,
@@ -217,7 +227,11 @@ def _tls(cert: str | Path | None, key: str | Path | None) -> ssl.SSLContext | No
     if cert is None or key is None:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    _load(context, cert, key)
+    return context
 
+
+def _load(context: ssl.SSLContext, cert: str | Path, key: str | Path) -> None:
     def refuse() -> str:  # called by the library, which would otherwise ask at the terminal
         raise MeshError(f"the key {key} is encrypted, and a node cannot ask for its password: give it decrypted")
 
@@ -229,7 +243,6 @@ def _tls(cert: str | Path | None, key: str | Path | None) -> ssl.SSLContext | No
         raise _unusable(cert, key, why) from None
     except OSError as error:
         raise _unusable(cert, key, error.strerror or str(error)) from None
-    return context
 
 
 def _unusable(cert: str | Path, key: str | Path, why: str) -> MeshError:

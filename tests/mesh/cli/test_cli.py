@@ -28,7 +28,7 @@ from mesh import Node
 from mesh.actors.node_supervisor import NodeSupervisor
 from mesh.cli.add import AHEAD_BATCHES, MAX_GIVEN_BYTES
 from mesh.cli.main import main
-from mesh.cli.up import MAX_WAITING_LINES, LineWriter, one_line_log, run_up
+from mesh.cli.node.up import MAX_WAITING_LINES, LineWriter, one_line_log, run_up
 from mesh.control.messages import BATCH_EVENTS
 from mesh.process import NEW_OBJECTS, NEW_ROUNDS, SWITCH_SECONDS
 from mesh.terminal.tables import Names, local_second, local_time, show_event, show_peers, show_status
@@ -37,8 +37,24 @@ from tests.support.commands import DEADLINE_SECONDS, arguments, environment, nex
 
 ProcessSettings = tuple[float, tuple[int, int, int]]
 COMMANDS = (
-    *("up", "add", "log", "peers", "status", "stop", "retry", "wait", "peer", "token", "found", "invite", "join"),
-    *("recover", "members", "facts", "revoke", "leave", "backup", "restore", "upgrade", "bench", "scenario"),
+    *(
+        "up",
+        "config",
+        "add",
+        "log",
+        "peers",
+        "status",
+        "stop",
+        "reload",
+        "retry",
+        "wait",
+        "peer",
+        "token",
+        "found",
+        "invite",
+        "join",
+    ),
+    *("recover", "members", "facts", "revoke", "leave", "backup", "restore", "upgrade", "service", "bench", "scenario"),
 )
 
 
@@ -513,9 +529,22 @@ def test_shows_the_first_log_record_of_each_library_and_all_of_peermesh(capsys: 
 
     shown = capsys.readouterr().err.splitlines()
 
-    said = "ERROR mesh.cli.up: the library {} reports trouble, and the node goes on (said once): oops\\n  File x"
+    said = "ERROR mesh.cli.node.up: the library {} reports trouble, and the node goes on (said once): oops\\n  File x"
     ours = "ERROR mesh.discovery.mdns.mdns: oops\\n  File x"
     assert shown == [said.format("zeroconf"), said.format("asyncio"), ours, ours]
+
+
+def test_log_lines_can_be_json(capsys: pytest.CaptureFixture[str]) -> None:
+    record = logging.LogRecord("mesh.discovery", logging.WARNING, "", 1, "%s\n  File x", ("oops",), None)
+    one_line_log(as_json=True).handle(record)
+
+    shown = json.loads(capsys.readouterr().err)
+    assert shown == {
+        "time": round(record.created * 1000),
+        "level": "warning",
+        "logger": "mesh.discovery",
+        "text": "oops\n  File x",
+    }
 
 
 def test_a_reader_that_does_not_read_does_not_block_the_writer() -> None:

@@ -15,8 +15,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mesh import Node
-from mesh.cli import up_options
 from mesh.cli.commands import app
+from mesh.cli.node import up_options
 from mesh.gateway.clients.tokens import Tokens
 from tests.support.root import ROOT
 

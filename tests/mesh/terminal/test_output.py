@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.cli.up import JsonReport, LineWriter, TextReport, one_line_log
+from mesh.cli.node.up import JsonReport, LineWriter, TextReport, one_line_log
 from mesh.errors import printable
 from mesh.membership.actions import Notice
 from mesh.notices import log_notice

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from mesh.cli import up_options
+from mesh.cli.node import up_options
 from mesh.gateway.upstream.role import CAME_FROM, FINISH_MS, MAX_TOLD, UPSTREAM_SAVE_MS
 from mesh.gateway.upstream.send_queue import ANSWER_MS
 from peers.later import Later

@@ -12,8 +12,11 @@ import signal
 import threading
 from collections.abc import Callable
 from datetime import date, datetime
+from functools import partial
 
-from mesh.errors import printable
+from mesh.cli.node.notify_socket import NotifySocket
+from mesh.cli.node.reload import Reloading
+from mesh.errors import MeshError, printable
 from mesh.membership.actions import Notice
 from mesh.node import Node
 from mesh.notices import LOGGER, OPEN_DOOR, OPEN_LINK, UPGRADES, start_notices, stop_notice
@@ -26,17 +29,35 @@ FLUSH_SECONDS = 1.0
 MAX_FILES = 4_096
 """Files that this process raises its limit to, if it may: enough for nodes, clients and commands at their own limits."""
 
+OWN_PACKAGES = ("mesh", "peers")
+
 _WARNINGS = {OPEN_LINK, OPEN_DOOR}
 
 
-def run_up(make_node: Callable[[], Node], *, as_json: bool) -> int:
-    """Run the node until SIGTERM, SIGINT or `mesh stop`. Returns the exit code. Raises MeshError, StoreError or ValueError."""
-    logging.basicConfig(level=logging.WARNING, handlers=[one_line_log()])
+def run_up(
+    make_node: Callable[[], Node],
+    reloading: Reloading | None = None,
+    *,
+    as_json: bool,
+    log_level: str = "warning",
+    log_as_json: bool = False,
+) -> int:
+    """Run the node until SIGTERM, SIGINT or `mesh stop`. Returns the exit code. Raises MeshError, StoreError or ValueError.
+
+    SIGHUP and `mesh reload` take over what `reloading` finds changed; without it SIGHUP ends the node.
+    What modules log from `log_level` on goes to standard error; of libraries, warnings and errors.
+    """
+    screen = one_line_log(as_json=log_as_json)
+    screen.setLevel(log_level.upper())
+    logging.basicConfig(level=logging.WARNING, handlers=[screen])
+    if screen.level < logging.WARNING:
+        for package in OWN_PACKAGES:
+            logging.getLogger(package).setLevel(screen.level)
     _raise_file_limit()
     suit_node()
     writer = LineWriter()
     try:
-        return asyncio.run(_Run(make_node(), JsonReport(writer) if as_json else TextReport(writer)).run())
+        return asyncio.run(_Run(make_node(), JsonReport(writer) if as_json else TextReport(writer), reloading).run())
     finally:
         writer.close()
 
@@ -44,10 +65,12 @@ def run_up(make_node: Callable[[], Node], *, as_json: bool) -> int:
 class _Run:
     """One run of a node in the foreground."""
 
-    def __init__(self, node: Node, report: TextReport | JsonReport) -> None:
+    def __init__(self, node: Node, report: TextReport | JsonReport, reloading: Reloading | None) -> None:
         self._node = node
+        self._reloading = reloading
         self._report = report
         self._stop = asyncio.Event()
+        self._service = NotifySocket.of_process()
         self._early: list[Notice] | None = []
         """Notices of the start, printed after the line that the node is up; None from then on."""
         self._has_failed = False
@@ -56,17 +79,23 @@ class _Run:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # `nohup mesh up`
-                loop.add_signal_handler(number, self._on_signal)
+                is_reload = number == signal.SIGHUP and self._reloading is not None
+                loop.add_signal_handler(number, self._on_reload_signal if is_reload else self._on_signal)
         node = self._node
         node.on("change", self._on_notice)
         node.on("stop", lambda _: self._stop.set())
+        if self._reloading is not None:
+            node.reloads_by = partial(self._reloading.reload, node)
         async with node:
             self._report.up(node)
             early, self._early = self._early or [], None
             for notice in early:
                 self._report.notice(notice)
+            self._service.ready(f"{node.node_id} is up in mesh {node.mesh}")
             await self._stop.wait()
             node_id = node.node_id
+            self._service.stopping()
+        self._service.close()
         self._report.notice(stop_notice(node_id))
         return 1 if self._has_failed else 0
 
@@ -75,6 +104,14 @@ class _Run:
         # A second Ctrl-C ends the process at once.
         asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    def _on_reload_signal(self) -> None:
+        try:
+            lines = self._node.reload()
+        except MeshError as error:
+            lines = [str(error)]
+        for line in lines:
+            self._report.notice(Notice("reload", None, line))
 
     def _on_notice(self, notice: Notice) -> None:
         if self._early is None or notice.kind in UPGRADES:  # before the node is up there is nothing else to see
@@ -181,10 +218,13 @@ def _raise_file_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def one_line_log() -> logging.Handler:
-    """A log handler for standard error: one line for each record, and one record only of each library."""
+def one_line_log(*, as_json: bool = False) -> logging.Handler:
+    """A log handler for standard error: one line for each record, and one record only of each library.
+
+    `as_json`: a line is a JSON object with `time` in ms since 1970, `level`, `logger` and `text`.
+    """
     handler = logging.StreamHandler()
-    handler.setFormatter(_OneLine("%(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_JsonLine() if as_json else _OneLine("%(levelname)s %(name)s: %(message)s"))
     handler.addFilter(lambda record: record.name != LOGGER)  # notices are printed on standard output
     handler.addFilter(_OncePerLibrary())
     return handler
@@ -199,7 +239,7 @@ class _OncePerLibrary(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         library = record.name.partition(".")[0]
-        if library in {"mesh", "peers"}:
+        if library in OWN_PACKAGES:
             return True
         is_first = library not in self._shown
         self._shown.add(library)
@@ -214,3 +254,17 @@ class _OneLine(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         record.exc_info, record.exc_text, record.stack_info = None, None, None
         return printable(super().format(record))
+
+
+class _JsonLine(logging.Formatter):
+    """The same as an object of JSON."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return json_line(
+            {
+                "time": round(record.created * 1000),
+                "level": record.levelname.lower(),
+                "logger": record.name,
+                "text": record.getMessage(),
+            }
+        ).decode()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from mesh.cli.node.layers import LimitOption, OpenOption, UpOption
 from mesh.cli.options import Number, checked
 from mesh.discovery.mdns.query_schedule import MIN_REQUERY_SECONDS, REQUERY_SECONDS
 from mesh.errors import MeshError
@@ -97,26 +98,32 @@ def together(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
     return lambda command: reduce(lambda made, option: option(made), reversed(options), command)
 
 
+def up_option(*names: str, cls: type[UpOption] = UpOption, **attributes: Any) -> Callable[[Command], Command]:
+    """As click.option; the file and the environment may give it, too."""
+    return click.option(*names, cls=cls, **attributes)
+
+
 node_options = together(
-    click.option(
+    up_option(
         "--name",
         metavar="NAME",
         callback=checked(check_name, "the name"),
         help="This node's name, fixed at the first start. Default: the host's name.",
     ),
-    click.option(
+    up_option(
         "--mesh",
         metavar="NAME",
         callback=checked(check_name, "the mesh's name"),
         help="The name of the mesh, fixed at the first start. Default: home, or that of the mesh that this machine joined.",
     ),
-    click.option(
-        "--existing",
+    up_option(
+        "--existing/--no-existing",
         is_flag=True,
         help="Do not make a new node. For services: an unmounted disk is an error then.",
     ),
-    click.option(
+    up_option(
         "--open",
+        cls=OpenOption,
         is_flag=False,
         flag_value="here",
         type=click.Choice(["here", "lan"]),
@@ -125,14 +132,14 @@ node_options = together(
         help="Be in no mesh: links are neither encrypted nor authenticated, and whoever reaches this node can read and write "
         "its log. Only programs of this machine reach it, with --open=lan all networks.",
     ),
-    click.option(
+    up_option(
         "--listen",
         metavar="HOST:PORT",
         callback=checked(parse_address, "the address to listen on"),
         help="Where others reach this node; :PORT is all addresses, IPv4 and IPv6. Default: all, and a port that is chosen "
         "at the first start and kept.",
     ),
-    click.option(
+    up_option(
         "--peer",
         "peers",
         multiple=True,
@@ -140,14 +147,12 @@ node_options = together(
         callback=checked(partial(parse_address, is_dialled=True), "the peer"),
         help="Another node to connect to, whether discovery finds it or not. May be repeated.",
     ),
-    click.option(
-        "--no-mdns",
-        "mdns",
-        is_flag=True,
-        callback=lambda _context, _option, given: not given,
-        help="Neither announce this node nor look for others.",
+    up_option(
+        "--mdns/--no-mdns",
+        default=True,
+        help="Whether to announce this node and look for others.",
     ),
-    click.option(
+    up_option(
         "--interface",
         "interfaces",
         multiple=True,
@@ -155,7 +160,7 @@ node_options = together(
         help="Look for others only here, for example eth0. May be repeated. Default: all networks, but Docker's only if "
         "there is no other.",
     ),
-    click.option(
+    up_option(
         "--requery",
         "requery_seconds",
         type=Number(MIN_REQUERY_SECONDS, MAX_REQUERY_SECONDS),
@@ -164,9 +169,10 @@ node_options = together(
         metavar="SECONDS",
         help="Interval of the queries for missing nodes.",
     ),
-    click.option(
+    up_option(
         "--limit",
         "limits",
+        cls=LimitOption,
         multiple=True,
         metavar="NAME=VALUE",
         callback=_limits,
@@ -175,27 +181,47 @@ node_options = together(
     ),
 )
 
+log_options = together(
+    up_option(
+        "--log-level",
+        type=click.Choice(["debug", "info", "warning", "error"]),
+        default="warning",
+        show_default=True,
+        help="From which level on standard error has what the modules log; what happens to the node is on standard output.",
+    ),
+    up_option(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        help="Of the lines on standard error.",
+    ),
+    up_option("--json", "as_json", is_flag=True, help="Print JSON on standard output, for programs."),
+)
+NOT_OF_NODE = {"as_json", "log_level", "log_format"}
+"""What these options set; the others are keyword arguments of Node."""
+
 _file = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 
 clients_options = together(
-    click.option(
+    up_option(
         "--clients",
         metavar="HOST:PORT",
         callback=checked(parse_address, "the address for clients"),
         help="Serve Logux clients and browsers here; each needs a token, see `mesh token`. Default: none.",
     ),
-    click.option(
+    up_option(
         "--clients-cert", type=_file, metavar="FILE", help="The TLS certificate for clients, PEM, with its chain."
     ),
-    click.option("--clients-key", type=_file, metavar="FILE", help="The key of this certificate, PEM."),
-    click.option(
-        "--clients-insecure",
+    up_option("--clients-key", type=_file, metavar="FILE", help="The key of this certificate, PEM."),
+    up_option(
+        "--clients-insecure/--no-clients-insecure",
         is_flag=True,
         callback=lambda _context, _option, given: given or None,
         help="Let clients of other machines in without TLS: their tokens can be read on the way. Browsers do not trust the "
         "mesh's own certificates, so TLS takes one of your own.",
     ),
-    click.option(
+    up_option(
         "--clients-origin",
         "clients_origins",
         multiple=True,
@@ -203,7 +229,7 @@ clients_options = together(
         callback=checked(_check_origin, "the origin"),
         help="Allow pages of another site, for example https://app.example; * is any. May be repeated.",
     ),
-    click.option(
+    up_option(
         "--clients-host",
         "clients_hosts",
         multiple=True,
@@ -214,19 +240,19 @@ clients_options = together(
 )
 
 upstream_options = together(
-    click.option(
+    up_option(
         "--upstream",
         metavar="URL",
         callback=checked(_check_upstream, "the upstream server"),
         help="Sync with a Logux server too, for example wss://logux.example.",
     ),
-    click.option(
+    up_option(
         "--upstream-user",
         metavar="USER",
         callback=checked(_check_upstream_user, "the upstream user"),
         help="The user id at that server.",
     ),
-    click.option(
+    up_option(
         "--upstream-token",
         envvar=UPSTREAM_TOKEN_VARIABLE,
         show_envvar=True,
@@ -234,7 +260,7 @@ upstream_options = together(
         callback=checked(_check_upstream_token, "the upstream token"),
         help="The token for that server. Prefer the variable: `ps` shows options to all users.",
     ),
-    click.option(
+    up_option(
         "--upstream-channel",
         "upstream_channels",
         multiple=True,
@@ -242,7 +268,7 @@ upstream_options = together(
         callback=checked(_check_channel, "the channel"),
         help="Subscribe to this channel there; a @logux/server sends nothing else. May be repeated.",
     ),
-    click.option(
+    up_option(
         "--upstream-subprotocol",
         metavar="VERSION",
         callback=_subprotocol,
@@ -256,13 +282,14 @@ def given_options(context: click.Context, chosen: dict[str, Any]) -> dict[str, A
 
     Raises a usage error for one that has no effect: `clients_...` without `clients`, `upstream_...` without `upstream`.
     """
-    given = {name: value for name, value in chosen.items() if value not in (None, ())}
-    if "upstream" not in given and context.get_parameter_source("upstream_token") is ParameterSource.ENVIRONMENT:
-        given.pop("upstream_token", None)  # the environment may be that of several nodes
+    given = {name: value for name, value in chosen.items() if value not in (None, ()) and name not in NOT_OF_NODE}
     options = {option.name: option for option in context.command.params}
-    for name in given:
+    for name in tuple(given):
         needed = options.get(name.partition("_")[0])
         if needed is not None and needed.name not in given:
+            if context.get_parameter_source(name) is ParameterSource.ENVIRONMENT:
+                del given[name]  # the environment may be that of several nodes
+                continue
             needs = f"{needed.opts[0]} {needed.metavar}"
             raise click.UsageError(f"{options[name].opts[0]} is of no use alone: give {needs} too", context)
     if ("clients_cert" in given) != ("clients_key" in given):
