@@ -145,7 +145,7 @@ COMMAND_LINE = {
     "mesh found": "--name NAME | --mesh NAME | --json",
     "mesh invite": "--ttl TIME=10m | --uses N=1 | --admin | --with-log | --json",
     "mesh join": "[CODE] | --name NAME | --peer HOST:PORT | --with-log | --json",
-    "mesh recover": "[CODE] | --name NAME | --json",
+    "mesh recover": "[CODE] | --name NAME | --with-log | --json",
     "mesh members": "--json",
     "mesh facts": "--json",
     "mesh revoke": "NODE | --yes | --keep all|none|ID ... | --last-admin",

@@ -147,6 +147,8 @@ def show_status(
         **_log(log),
         "old_log_bytes": others["old_log_bytes"],
         "has_recovery_file": others["has_recovery_file"],
+        "ahead": log.ahead,
+        "refused_events": dict(sorted(log.refused_events.items())),
         "sessions": _sessions(membership, described),
         "paused": [*_paused(failures), *others["paused"]],
         "doors": others["doors"],
@@ -158,6 +160,7 @@ def show_status(
         "other_meshes": membership.other_meshes.count,
         "peers": _peers(membership, described, log.state.last_position, now_ms - now_seconds * 1000),
         "clocks": others["clocks"],
+        "store_error": log.store_trouble.shown() if log.store_trouble is not None else None,
     }
 
 
@@ -173,9 +176,6 @@ def _log(log: LogView) -> LogStatus:
         ],
         "hollow": state.hollow,
         "waiting": state.waiting,
-        "ahead": log.ahead,
-        "refused_events": dict(sorted(log.refused_events.items())),
-        "store_error": log.store_trouble.shown() if log.store_trouble is not None else None,
     }
 
 
