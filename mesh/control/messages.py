@@ -54,6 +54,7 @@ class Read(Struct, tag_field="do", tag="read", forbid_unknown_fields=True, omit_
     """Leave out events with an `added` up to this."""
     type: str | None = None
     follow: bool = False
+    """Go on with new events; the order is that of `added`, whatever `order` says."""
     from_ms: Time | None = None
     """Leave out events with an earlier `time`, in ms since 1970."""
     until_ms: Time | None = None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypedDict
 
@@ -18,6 +19,7 @@ Moment = Entry | Mapping[str, Any] | datetime | timedelta | int
 MIN_MS = 10**11
 """A `since` that is a whole number is an `added` below this, and ms from this on, which is 1973: no log has so many events."""
 
+SURROGATE = re.compile("[\ud800-\udfff]")
 UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -76,13 +78,12 @@ def read_types(types: Any) -> EventTypes | None:
     """The names of types that a walk takes; None: all. Raises ValueError."""
     if types is None:
         return None
-    if isinstance(types, str) or not isinstance(types, Iterable):
+    if isinstance(types, str) or not isinstance(types, Collection):
         raise ValueError(f'`types` is a list of names, as in types=["shop/sold"], not {types!r}')
-    names = list(types)
-    wrong = [name for name in names if not isinstance(name, str)]
+    wrong = [name for name in types if not isinstance(name, str) or SURROGATE.search(name)]
     if wrong:
-        raise ValueError(f"the type of an event is a string, and {wrong[0]!r} is none")
-    return EventTypes(names)
+        raise ValueError(f"the type of an event is a string of whole characters, and {wrong[0]!r} is none")
+    return EventTypes(types)
 
 
 def read_start(since: Any, now_ms: int) -> tuple[int, Place | None]:

@@ -70,6 +70,36 @@ def test_a_page_before_a_moment_leaves_that_out(node: Node) -> None:
     assert page(node, before=START_MS + 3_000, reverse=True, limit=2) == "cb"
 
 
+def walk(node: Node, **options: Any) -> str:
+    return "".join(event["type"] for event, _ in node.log.each(**options))
+
+
+def test_a_walk_takes_types_bounds_and_a_direction(node: Node) -> None:
+    third = metas(node)[2]
+    walks: list[tuple[dict[str, Any], str, str]] = [
+        ({}, "abcd", "abdc"),
+        ({"types": ["a", "c", "d"]}, "acd", "adc"),
+        ({"types": {"c"}, "since": START_MS + 1_000}, "c", "c"),
+        ({"types": ("none",)}, "", ""),
+        ({"types": []}, "", ""),
+        ({"before": third}, "ab", "ab"),
+        ({"before": datetime.fromtimestamp(START_MS / 1_000 + 3, UTC), "since": 1}, "bc", "bc"),
+        ({"types": ["b", "d"], "since": 1, "before": START_MS + 3_000}, "b", "b"),
+    ]
+
+    for options, by_time, by_added in walks:
+        for order, expected in (("created", by_time), ("added", by_added)):
+            assert walk(node, order=order, **options) == page(node, order=order, **options) == expected
+            assert walk(node, order=order, reverse=True, **options) == expected[::-1]
+            assert page(node, order=order, reverse=True, limit=1, **options) == expected[-1:]
+
+
+def test_what_is_no_list_of_types_is_refused(node: Node) -> None:
+    for types in ("shop/sold", iter(["a"]), 7, [7], ["\ud800"]):
+        with pytest.raises(ValueError, match=r"`types` is a list of names|the type of an event is a string"):
+            list(node.log.each(types=types))  # type: ignore[arg-type]
+
+
 def test_what_is_no_moment_and_no_event_is_refused(node: Node) -> None:
     wrong: list[dict[str, Any]] = [{"since": "1h"}, {"before": timedelta(-1)}, {"after": 7}, {"after": {"time": 1}}]
     for options in wrong:

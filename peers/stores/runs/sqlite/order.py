@@ -20,7 +20,7 @@ AHEAD = 16
 PAGE_ROWS = 500
 LOOK_ROWS = 100
 """The same where many are read and few asked for; some may be large."""
-MAX_MARKS = 20
+MARKS_IN_SQL = 20
 """Of more types only we look which events have one."""
 
 _E_COLUMNS = ", ".join("e." + name for name in COPY_COLUMNS.split(", "))
@@ -278,7 +278,7 @@ def _may_fit(walk: Walk) -> tuple[str, list[Any]]:
     """A condition that all rows fulfil which fit a walk by `added`, and its values: SQLite looks faster than we do."""
     conditions: list[str] = []
     values: list[Any] = []
-    if walk.types is not None and len(walk.types.marks) <= MAX_MARKS:
+    if walk.types is not None and len(walk.types.marks) <= MARKS_IN_SQL:
         conditions.append(f"({' OR '.join(['instr(e.body, ?)'] * len(walk.types.marks))})")
         values += walk.types.marks
     for sign, bound in (">=", walk.younger_than), ("<=", walk.older_than):
