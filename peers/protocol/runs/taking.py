@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import accumulate
 from typing import NamedTuple
 
 from peers.codec.messages import Synced
@@ -27,8 +28,10 @@ STEP_PIECES = 4
 """Pieces that are taken before it is asked whether others wait for the store: each may have a signature of its own."""
 STEP_ENTRIES = 100
 """Entries after which a step takes no more pieces. Who brings more of them, or more than one step, shares the store."""
+BIRTH_ENTRIES = 25
+"""As how many entries the first one of an epoch counts: its epoch is written too."""
 COMMITTED_STEPS = 4
-"""Of one commit, at most: all neighbours hear of it at once. One alone where others use the store too."""
+"""Of one commit, at most: all neighbours hear of it at once. Where others use the store too, it ends at STEP_ENTRIES."""
 
 Received = Pieces | Fill | Prove | ShowBlocks | Facts
 Work = Callable[[RunStore], Taken]
@@ -127,9 +130,15 @@ class Taking:
         self._commit()
 
     def _commit(self) -> None:
-        count = 1 if self._role.is_shared() else COMMITTED_STEPS
-        commit = _Commit(self._steps[:count], self._role.is_awaited)
+        commit = _Commit(self._next_steps(), self._role.is_awaited)
         self._role.write(commit, partial(self._on_done, commit))
+
+    def _next_steps(self) -> list[CommitStep]:
+        steps = self._steps[:COMMITTED_STEPS]
+        if self._role.is_shared():
+            sums = accumulate([step.entries for step in steps])
+            steps = [step for step, entries in zip(steps, sums, strict=True) if entries <= STEP_ENTRIES] or steps[:1]
+        return steps
 
     def _step(self, message: Fill | Prove | ShowBlocks | Facts) -> CommitStep:
         if isinstance(message, Fill):
@@ -164,7 +173,8 @@ class Taking:
                 partial(_take, some, births, clock_ms),
                 partial(self._on_taken, count, own + declined, some, births),
             )
-            self._steps.append(CommitStep(work, reaction, sum([len(piece.items) for piece in some])))
+            entries = sum([len(piece.items) + BIRTH_ENTRIES * (piece.start == 1) for piece in some])
+            self._steps.append(CommitStep(work, reaction, entries))
             count, declined = 1, 0
 
     def _admitted(self, births: Mapping[Epoch, Birth]) -> dict[Epoch, Birth]:
