@@ -86,9 +86,7 @@ class Fold:
         self.added, self.mark = until, mark
         self.is_changed = True
         self._due += len(new)
-        if self.is_walking:  # the walk comes to those that are ahead of it
-            walked = self.walked
-            new = [entry for entry in new if walked is not None and place_of(entry) <= walked]
+        new = [entry for entry in new if not self.is_ahead(place_of(entry))]
         if not new:
             return None
         place = place_of(new[0])
@@ -115,6 +113,14 @@ class Fold:
         self._due -= len(gone) + len(self.todo) + len(new) - len(again)
         self.todo = again[::-1]
         return None
+
+    def is_ahead(self, place: Place) -> bool:
+        """Whether a walk comes to this place."""
+        return self.is_walking and (self.walked is None or place > self.walked)
+
+    def expect_less(self, events: int) -> None:
+        """So many events, which were folded, are not to be folded again."""
+        self._due -= events
 
     def go_back(self, segment: int, in_file: Olds) -> None:
         """Go back to the begin of a segment; what the file has of old values since then. A walk follows."""
