@@ -29,18 +29,33 @@ class Feed:
         self.cleaned = Cleaned()
         self.changed: dict[Created, None] = {}
         """Events that became undone, or are undone no more, or have another copy."""
+        self.heeding: dict[Created, None] = {}
+        """The same, while the log is asked about them."""
         self.is_revised = True
         """Whether other copies may be shown than those that were folded."""
         self._log = log
         self._disks = disks
         self._gone: list[Entry] = []
         """Events that were cleaned and not looked at yet."""
+        self._passed: set[int] = set()
+        """The `added` of cleaned events of other types, which the fold has not come to."""
         self._may_be_undone = False
         """Whether new events have to be compared with what is undone."""
 
-    def begin(self, cleaned: Iterable[Entry], *, may_be_undone: bool) -> None:
-        """Another fold goes on. `cleaned` are the events that are kept for it."""
+    @property
+    def unheeded(self) -> list[Created]:
+        """All of these."""
+        return [*self.heeding, *self.changed]
+
+    @property
+    def is_heeded(self) -> bool:
+        """Whether the fold knows what became of events that were folded."""
+        return not self.changed and not self.heeding and not self.is_revised
+
+    def begin(self, cleaned: Iterable[Entry], changed: Iterable[Created], *, may_be_undone: bool) -> None:
+        """Another fold goes on. The file has `cleaned` events for it, and `changed` ones that were not heeded yet."""
         self.cleaned = Cleaned(cleaned)
+        self.changed.update(dict.fromkeys(changed))
         self.is_revised = True
         self._may_be_undone = self._may_be_undone or may_be_undone
 
@@ -56,7 +71,9 @@ class Feed:
         if self._gone:
             gone, self._gone = self._gone, []
             start = fold.rewinder.segments[0].after
-            self.cleaned.add([entry for entry in fold.wanted(gone) if start is None or place_of(entry) > start])
+            wanted = fold.wanted(gone)
+            self.cleaned.add([entry for entry in wanted if start is None or place_of(entry) > start])
+            self._passed |= {entry.added for entry in gone} - {entry.added for entry in wanted}
             fold.is_changed = True
 
     async def read_news(self, fold: Fold) -> Place | None:
@@ -68,7 +85,9 @@ class Feed:
         else:
             fed = await self._read(fold, lambda store, cleaned: read_new(store, after, cleaned))
         entries = self.cleaned.new(fed, after)
-        fold.without += max(0, fed.until - after - len(entries))
+        passed = {added for added in self._passed if added <= fed.until}
+        self._passed -= passed
+        fold.without += max(0, fed.until - after - len(entries) - sum(added > after for added in passed))
         last = fed.entries[-1] if fed.entries else None
         mark = last.created if last is not None and last.added == fed.until else None
         self.changed.update((target, None) for _, target in undone_among(fed.entries))
@@ -84,8 +103,12 @@ class Feed:
 
     async def heed_changed(self, fold: Fold) -> Place | None:
         """Take back what became undone; go back where an event is undone no more, or has another copy."""
-        changed, self.changed = self.changed, {}
-        known = await self._disks.read_log(lambda store: read_known(store, list(changed)))
+        changed = self.heeding
+        changed.update(self.changed)
+        self.changed.clear()
+        known = await self._read(fold, lambda store, _: read_known(store, list(changed)))
+        self.heeding = {}
+        fold.doubt()
         undone: dict[Created, Place] = {}
         others: list[Place] = []
         for created, (entry, is_undone) in known.items():
@@ -101,15 +124,8 @@ class Feed:
                 elif fold.place is not None and place <= fold.place:
                     undone[created] = place
         if others:
-            fold.expect_less(len(undone))
             return min([*undone.values(), *others])
-        if not undone:
-            return None
-        place = min(undone.values())
-        if fold.rewind(place, without=frozenset(undone)) is None:
-            return None
-        fold.expect_less(len(undone))
-        return place
+        return fold.rewind(min(undone.values()), without=frozenset(undone)) if undone else None
 
     async def compare_copies(self, fold: Fold) -> Place | None:
         """Go back where another copy of an event is shown than was folded."""

@@ -115,6 +115,8 @@ class ViewKeeper(LoopActor):
         if not self._disks.error:
             await self._disks.flushed
             fold = self._fold
+            if fold is not None:
+                self._feed.heed_cleaned(fold)
             if fold is not None and fold.is_changed and not fold.is_rewound:
                 self._flush()
                 while not self._disks.flushed.is_done and not self._disks.error:
@@ -188,7 +190,7 @@ class ViewKeeper(LoopActor):
         elif fold.is_walking:
             await feed.walk(fold)
             if not fold.todo:
-                self._tell(fold, fold.settle())
+                self._tell(fold, fold.settle(is_sure=self._feed.is_heeded))
         else:
             await self._finish(fold)
 
@@ -209,7 +211,7 @@ class ViewKeeper(LoopActor):
         except Exception as error:  # noqa: BLE001 - of the application: it stops this view alone
             self._stop_at(fold.todo[-1], error)
         self._since_flush += count
-        shown = fold.settle()
+        shown = fold.settle(is_sure=self._feed.is_heeded)
         self._tell(fold, shown if is_hidden else list(keys))
         if self._since_flush >= FLUSH_EVENTS:
             self._flush()
@@ -232,7 +234,7 @@ class ViewKeeper(LoopActor):
 
     async def _finish(self, fold: Fold) -> None:
         """All is folded."""
-        self._tell(fold, fold.settle())
+        self._tell(fold, fold.settle(is_sure=self._feed.is_heeded))
         if fold is not self._answering:
             await self._disks.flushed
             self._flush(is_complete=True)
@@ -252,7 +254,8 @@ class ViewKeeper(LoopActor):
     async def _go_on(self, fold: Fold) -> None:
         number = fold.number
         may_be_undone = await self._disks.read_log(lambda store: store.has_undone())
-        self._feed.begin(await self._disks.read_views(lambda store: store.cleaned(number)), may_be_undone=may_be_undone)
+        cleaned = await self._disks.read_views(lambda store: store.cleaned(number))
+        self._feed.begin(cleaned, fold.changed, may_be_undone=may_be_undone)
         self._fold = fold
         if self._answering not in (None, fold) and not self._opened.is_done:
             self._opened.set(None)  # it answers with what it had
@@ -289,6 +292,7 @@ class ViewKeeper(LoopActor):
                 self._flush_later()
 
         self._since_flush = 0
+        fold.changed = self._feed.unheeded
         self._disks.flush(fold, self._feed.cleaned, is_complete=is_complete, then=then)
 
     # Who waits
@@ -304,7 +308,7 @@ class ViewKeeper(LoopActor):
 
     def _answer(self) -> None:
         fold = self._fold
-        if self._waiters and fold is not None and fold is self._answering:
+        if self._waiters and fold is not None and fold is self._answering and self._feed.is_heeded:
             ready = [waiter for waiter in self._waiters if fold.has(waiter[0], waiter[1])]
             self._waiters = [waiter for waiter in self._waiters if waiter not in ready]
             for _, _, done in ready:
