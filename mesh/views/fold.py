@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 
 from mesh.views.layers import Layers
-from mesh.views.state import ViewState
+from mesh.views.state import Change, ViewState
 from mesh.views.store import Flush, Olds, ViewProgress, ViewStore
-from mesh.views.undo import Folded, Rewinder
+from mesh.views.undo import Rewinder, place_of
 from peers.events.created import Created
 from peers.events.entry import Entry
 from peers.events.reasons import with_kept
@@ -28,11 +28,6 @@ class _Typed(msgspec.Struct):
 
 _decode_event = msgspec.json.Decoder(dict[str, Any]).decode
 _decode_type = msgspec.json.Decoder(_Typed).decode
-
-
-def place_of(entry: Entry) -> Place:
-    """Where an event is in log order."""
-    return entry.time, entry.created
 
 
 class Fold:
@@ -55,6 +50,8 @@ class Fold:
         self.walked = progress.place
         self.folded, self.without = progress.folded, progress.without
         self.copies = dict(progress.copies)
+        self.changed = progress.changed
+        """Events that became undone or are shown in another way, which is not heeded yet."""
         self.is_changed = False
         """Whether anything is another than in the file, and in what is on its way to it."""
         self.is_going_back = False
@@ -86,9 +83,7 @@ class Fold:
         self.added, self.mark = until, mark
         self.is_changed = True
         self._due += len(new)
-        if self.is_walking:  # the walk comes to those that are ahead of it
-            walked = self.walked
-            new = [entry for entry in new if walked is not None and place_of(entry) <= walked]
+        new = [entry for entry in new if not self.is_ahead(place_of(entry))]
         if not new:
             return None
         place = place_of(new[0])
@@ -112,9 +107,17 @@ class Fold:
         self.place = self.rewinder.last_place
         self.folded -= len(gone)
         again = [entry for entry in merge(gone, reversed(self.todo), new, key=place_of) if entry.created not in without]
-        self._due -= len(gone) + len(self.todo) + len(new) - len(again)
+        self._due -= len(without)
         self.todo = again[::-1]
         return None
+
+    def is_ahead(self, place: Place) -> bool:
+        """Whether a walk comes to this place."""
+        return self.is_walking and (self.walked is None or place > self.walked)
+
+    def doubt(self) -> None:
+        """It is not known how many events are to be folded, since some became undone."""
+        self._due = 0
 
     def go_back(self, segment: int, in_file: Olds) -> None:
         """Go back to the begin of a segment; what the file has of old values since then. A walk follows."""
@@ -127,43 +130,60 @@ class Fold:
         self.todo.clear()
         self.is_walking, self.walked = True, self.place
 
-    def walk(self, entries: Sequence[Entry], end: Place | None) -> None:
-        """Events in log order after `walked`, up to `end`; None: these are all."""
+    def walk(self, entries: Iterable[Entry], end: Place | None) -> None:
+        """Events of any type in log order after `walked`, up to `end`; None: these are all."""
         self.is_changed = True
-        self.todo = [entry for entry in reversed(entries) if entry.added <= self.added]
+        added = self.added
+        self.todo = [entry for entry in entries if entry.added <= added]
+        self.todo.reverse()
         self.walked = end if end is not None else self.walked
         if end is None:
             self.is_walking = False
 
     # Folding
 
-    def fold_next(self) -> list[str]:
-        """Fold one event of `todo`: the keys that changed. Raises what `apply` raises, and then the event stays in `todo`."""
-        entry = self.todo[-1]
-        state = self._state
-        state.begin()
-        waits = self._apply(state, _decode_event(entry.body), meta_of(entry))
-        if waits is not None:
-            _run(waits)
-        changes = state.changes()
-        self.layers.commit(changes)
-        place = entry.time, entry.created
-        self.rewinder.add(Folded(place, entry, changes))
-        self.place = place
-        self.folded += 1
-        self.is_changed = True
-        self.todo.pop()
-        return [key for key, _, _ in changes]
+    def fold_some(self, most: int, keys: dict[str, None]) -> None:
+        """Fold up to so many events of `todo`; `keys` gets the keys that changed.
 
-    def settle(self) -> list[str]:
+        Raises what `apply` raises; then the event stays in `todo`, and those before it are folded.
+        """
+        todo, state, types = self.todo, self._state, self._types
+        apply, commit = self._apply, self.layers.commit
+        done: list[Entry] = []
+        changes: list[list[Change]] = []
+        with self.layers.lock:
+            try:
+                for _ in range(min(most, len(todo))):
+                    entry = todo[-1]
+                    event = _decode_event(entry.body)
+                    if types is not None and event["type"] not in types:
+                        todo.pop()
+                        continue
+                    state.begin()
+                    waits = apply(state, event, meta_of(entry))
+                    if waits is not None:
+                        _run(waits)
+                    changed = state.changes()
+                    if changed:
+                        commit(changed)
+                    changes.append(changed)
+                    done.append(todo.pop())
+            finally:
+                if done:
+                    self.rewinder.add(done, changes)
+                    self.place = place_of(done[-1])
+                    self.folded += len(done)
+                    self.is_changed = True
+                    keys.update({key: None for some in changes for key, _, _ in some})
+
+    def settle(self, *, is_sure: bool) -> list[str]:
         """To be called when `todo` is done, or from time to time: show what was folded again, once it is whole.
 
-        The keys that readers see changed by it.
+        The keys that readers see changed by it. `is_sure`: what was folded once, and is not there any more, was cleaned.
         """
         is_done = not self.todo and not self.is_walking
-        if is_done and self.folded < self._due:  # what was folded once is not in the log any more
-            self.without += self._due - self.folded
         if is_done:
+            self.without += max(0, self._due - self.folded) if is_sure else 0
             self._due = self.folded
         is_whole = is_done or self._goal is None or (self.place is not None and self.place >= self._goal)
         if self.layers.shadow is None or not is_whole:
@@ -209,6 +229,7 @@ class Fold:
             keys=self.layers.keys,
             bytes=self.layers.bytes,
             copies=dict(self.copies),
+            changed=self.changed,
             segments=[msgspec.structs.replace(segment) for segment in self.rewinder.segments],
         )
 

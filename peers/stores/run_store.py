@@ -358,6 +358,9 @@ class RunStore(KeptBeside, Protocol):
     def look(self, most: int, **options: Unpack[WalkOptions]) -> Looked:
         """As `each`, but it ends when it has looked at `most` events, whether they are of the types of the walk or not."""
 
+    def has_undone(self) -> bool:
+        """Whether any event is undone, also one that is unknown."""
+
     def aside(self, last: int | None = None) -> tuple[Entry, ...]:
         """The losing copies, oldest first; of many the `last` ones."""
 
