@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mesh.app_node import AppNode
     from mesh.errors import MeshError
     from mesh.membership.actions import Notice
     from mesh.node import Node
@@ -11,9 +12,10 @@ if TYPE_CHECKING:
     from mesh.version import __version__ as __version__
     from peers.limits import Limits
 
-__all__ = ["Limits", "MeshError", "Node", "NodeLog", "Notice"]
+__all__ = ["AppNode", "Limits", "MeshError", "Node", "NodeLog", "Notice"]
 
 _PLACES = {
+    "AppNode": "mesh.app_node",
     "Limits": "peers.limits",
     "MeshError": "mesh.errors",
     "Node": "mesh.node",

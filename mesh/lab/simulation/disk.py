@@ -102,7 +102,8 @@ class SimDisk:
             self._after(self.commit_ms, self._commit)
 
     def _after(self, range_ms: tuple[float, float], step: Callable[..., None], *args: Any) -> None:
-        self._timer = self._loop.call_later(self._random.uniform(*range_ms) / 1000, step, *args)
+        seconds = self._random.uniform(*range_ms) / 1000
+        self._timer = self._loop.call_later(seconds, step, *args, context=self._loop.context)
 
     def _commit(self) -> None:
         group = [self._waiting.popleft() for _ in range(min(len(self._waiting), GROUP_LIMIT))]
