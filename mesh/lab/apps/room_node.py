@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from inspect import isawaitable, iscoroutinefunction
+from inspect import iscoroutine, iscoroutinefunction
 from typing import Any
 
 from mesh.actors.log_proxy import LogProxy
@@ -64,7 +64,7 @@ class RoomNode(AppNode):
 
     async def _start_app(self, make: MakeApp) -> None:
         app = make(self)
-        self.app = await app if isawaitable(app) else app
+        self.app = await app if iscoroutine(app) else app
 
     def tell(self, event: str, notice: Notice) -> None:
         """Call the listeners of `change` or `stop`."""

@@ -51,10 +51,10 @@ class Outcome:
         """Whether it failed, and not because a verb refused what the scenario asked for."""
         return self.failure is not None and (self.error is None or not is_mistake(self.error))
 
-    def trace_end(self) -> list[str]:
-        """The last lines of the trace, for people."""
+    def trace_end(self, *, hint: str = "") -> list[str]:
+        """The last lines of the trace; `hint` says where the others are."""
         left = len(self.trace) - SHOWN_LINES
-        return [*([f"... {left} lines left out: --trace shows them"] if left > 0 else []), *self.trace[-SHOWN_LINES:]]
+        return [*([f"... {left} lines left out{hint}"] if left > 0 else []), *self.trace[-SHOWN_LINES:]]
 
     def sentences(self, name: str, replay: str) -> list[str]:
         """What went wrong, with seed, moment and place; what each room holds; the command that plays it again."""

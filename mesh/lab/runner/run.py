@@ -6,6 +6,7 @@ from asyncio import CancelledError
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import perf_counter
+from types import TracebackType
 
 from mesh.lab.cluster.cluster import Cluster
 from mesh.lab.recording.failure_report import explain
@@ -34,6 +35,7 @@ class Run:
         self._on_line = on_line
         self._beats: list[str] = []
         self._error: BaseException | None = None
+        self._traceback: TracebackType | None = None
         self._began = perf_counter()
 
     @contextmanager
@@ -43,12 +45,14 @@ class Run:
             with watch_interrupts(self.cluster.loop.record), self.cluster:
                 yield
         except RUN_FAILURES as error:
-            self._error = error
+            self._error, self._traceback = error, error.__traceback__
             raise
 
     def outcome(self) -> Outcome:
         """How it ended."""
         cluster, error, ledger = self.cluster, self._error, self.cluster.checker.ledger
+        if error is not None:
+            error = error.with_traceback(self._traceback)  # without the frames of who called us
         return Outcome(
             cluster.seed,
             explain(error, cluster.moment) if error is not None else None,

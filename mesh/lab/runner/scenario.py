@@ -77,7 +77,7 @@ class Scenario:
 
         If a verb refused what the scenario asked for, only the line that did so is shown, and no trace.
         """
-        lines = outcome.trace_end() if outcome.is_finding and not is_short else []
+        lines = outcome.trace_end(hint=": --trace shows them") if outcome.is_finding and not is_short else []
         if outcome.error is not None and not is_short:
             lines += lines_about(outcome.error)
         again = f"{replay or 'with'} --seed {outcome.seed} --trace"

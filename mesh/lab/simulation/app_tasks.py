@@ -29,10 +29,25 @@ class OwnedTask(asyncio.Task[Any]):
         super().add_done_callback(callback, context=context)
 
 
+class AppCall(Later[T]):
+    """The result of a coroutine that a story runs; knows whether anybody has looked at it."""
+
+    is_taken = False
+
+    def result(self) -> T:
+        self.is_taken = self.is_done
+        return super().result()
+
+    def then(self, reaction: Callable[[Later[T]], None]) -> None:
+        self.is_taken = True
+        super().then(reaction)
+
+
 class AppTasks:
     """What the code of an application starts, directly or not: by `asyncio.create_task`, `call_later`, or a listener.
 
-    `on_error` gets the error of a listener, and that of a task that nobody waits for. While it is frozen no timer fires.
+    `on_error` gets the error of a listener, that of a task that nobody waits for, and at the end those of `start` that nobody
+    has looked at. While it is frozen no timer fires.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, on_error: Callable[[BaseException], None]) -> None:
@@ -41,6 +56,7 @@ class AppTasks:
         self._context = copy_context()
         self._context.run(_OWNER.set, self)
         self._tasks: dict[asyncio.Task[Any], None] = {}
+        self._failed_calls: list[AppCall[Any]] = []
         self._late: list[Callable[[], object]] | None = None
         """While it is frozen: the timers that were due."""
         self._ended: Later[None] | None = None
@@ -50,18 +66,9 @@ class AppTasks:
     def start(self, work: Coroutine[Any, Any, T]) -> Later[T]:
         """Run a coroutine of the application; its error is in the result, which fails with RuntimeError if this ends first."""
         task = self._context.copy().run(self._loop.create_task, work)
-        result: Later[T] = Later()
+        result: AppCall[T] = AppCall()
         result.loop = self._loop
-
-        def on_done(done: asyncio.Task[T]) -> None:
-            if done.cancelled():
-                result.fail(RuntimeError("its application was ended before this was done"))
-            elif (error := done.exception()) is not None:
-                result.fail(error)
-            else:
-                result.set(done.result())
-
-        task.add_done_callback(on_done)
+        task.add_done_callback(partial(self._on_call_done, result))
         return result
 
     def guard(self, function: Callable[..., Any]) -> Callable[..., None]:
@@ -109,6 +116,7 @@ class AppTasks:
 
     def end(self) -> Later[None]:
         """Cancel the tasks. Resolves once they have ended; fails with RuntimeError if one goes on after END_SECONDS."""
+        self._tell_failed_calls()
         ended = self._ended = Later[None]()
         for task in tuple(self._tasks):
             task.cancel()
@@ -120,10 +128,26 @@ class AppTasks:
 
     def drop(self) -> None:
         """The power is cut: cancel the tasks, and let nothing of the application count from now on."""
+        self._tell_failed_calls()
         self._is_over = True
         self._late = None
         for task in tuple(self._tasks):
             task.cancel()
+
+    def _on_call_done(self, result: AppCall[Any], task: asyncio.Future[Any]) -> None:
+        if task.cancelled():
+            result.fail(RuntimeError("its application was ended before this was done"))
+        elif (error := task.exception()) is not None:
+            self._failed_calls.append(result)
+            result.fail(error)
+        else:
+            result.set(task.result())
+
+    def _tell_failed_calls(self) -> None:
+        failed, self._failed_calls = self._failed_calls, []
+        for call in failed:
+            if not call.is_taken and call.exception is not None:
+                self._on_error(call.exception)
 
     def _on_done(self, task: asyncio.Future[Any]) -> None:
         assert isinstance(task, OwnedTask)

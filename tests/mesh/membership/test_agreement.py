@@ -258,7 +258,7 @@ def test_a_wait_that_ended_was_right(seed: int) -> None:
             cluster.run(random.random())
             asker = random.choice(rooms)
             before = {room.node_id: room.store.ends() for room in rooms}
-            waited = asker.ask_synchronized(random.randint(1, 3), 25.0)
+            waited = asker.node.synchronized(peers=random.randint(1, 3), timeout=25.0)
             if round_number == 4:
                 cluster.partition(rooms[:2], rooms[2:])
             cluster.loop.run_until(lambda done=waited: done.is_done, 30)
