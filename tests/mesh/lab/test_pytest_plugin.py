@@ -47,7 +47,7 @@ def test_a_failure_shows_what_a_scenario_prints(pytester: pytest.Pytester) -> No
     result.stdout.fnmatch_lines(
         [
             "*- the end of the trace -*",
-            "0.000000 ?? start kitchen, study",
+            "0.000000 [*] start kitchen, study",
             "*- the cluster with seed 3 -*",
             "*s  met  kitchen 1  study 1",
             "test_two_meet failed with seed 3: OSError: no milk (seed 3, at * s, after the beat 'met') (test_house.py, *)",
