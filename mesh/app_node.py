@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from mesh.membership.actions import Notice
 from mesh.membership.status import Status
 from mesh.node_log import NodeLog
 from mesh.settings.config import WAIT_SECONDS
+from mesh.views.fold import Apply
+from mesh.views.view import View
 from peers.clock import Undo
 from peers.later import Later
 
@@ -35,3 +37,5 @@ class AppNode(Protocol):
     def status(self) -> Later[Status]: ...
 
     def synchronized(self, *, peers: int = 1, timeout: float = WAIT_SECONDS) -> Later[None]: ...
+
+    def view(self, name: str, apply: Apply, *, types: Sequence[str] | None = None, version: int = 1) -> Later[View]: ...

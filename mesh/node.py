@@ -16,7 +16,6 @@ from mesh.actors.peer_session import MakeRole
 from mesh.actors.runtime.loop_thread import LoopThread
 from mesh.actors.synchronized_waiters import ask_synchronized
 from mesh.app_node import AppNode
-from mesh.control.node_mesh import NodeMesh
 from mesh.control.server import ControlServer
 from mesh.discovery.mdns.query_schedule import MIN_REQUERY_SECONDS, REQUERY_SECONDS
 from mesh.discovery.options import DiscoveryOptions
@@ -29,11 +28,13 @@ from mesh.membership.status import Status
 from mesh.node_log import NodeLog, checked
 from mesh.node_resources import NodeResources
 from mesh.notices import log_notice, start_notices
-from mesh.settings.config import WAIT_SECONDS, Settings, parse_address
+from mesh.settings.config import WAIT_SECONDS, parse_address
 from mesh.settings.home import Home
 from mesh.settings.kept_peers import KeptPeers, show_sources
 from mesh.settings.paths import default_home
 from mesh.trust.new_mesh import ShowCode
+from mesh.views.fold import Apply
+from mesh.views.view import View
 from peers.clock import Undo
 from peers.emitter import Emitter
 from peers.later import Later
@@ -229,6 +230,13 @@ class Node(AppNode):
         """Start everything that was paused or refused again. Fails with MeshError while the node does not run."""
         return self._ask(NodeSupervisor.retry)
 
+    def view(self, name: str, apply: Apply, *, types: Sequence[str] | None = None, version: int = 1) -> Later[View]:
+        """State"""
+        self.log.check()
+        if self._resources is None or self._resources.views is None:
+            return Later.failed(MeshError("this node is not running"))
+        return self._resources.views.view(name, apply, types=types, version=version)
+
     def start(self) -> Self:
         """Start on a thread and a loop of its own; the calling thread waits, also a loop that runs in it.
 
@@ -301,14 +309,8 @@ class Node(AppNode):
         await resources.upgrade_log(self._on_notice)
         random = Random(SystemRandom().getrandbits(256))
         kept = home.facts.port
-        settings = Settings(
-            home.node_id,
-            home.facts.mesh,
-            f"{random.getrandbits(64):016x}",
-            *where_to_listen(self._listen, kept, random, self._open),
-            tuple(dict.fromkeys((*self._peers, *self._kept_peers.list()))),
-            resources.certificates.mesh_key if resources.certificates is not None else b"",
-        )
+        peers = tuple(dict.fromkeys((*self._peers, *self._kept_peers.list())))
+        settings = resources.settings(random, where_to_listen(self._listen, kept, random, self._open), peers)
         environment = resources.open_environment(
             random, partial(self._discovery.make, random, self._limits), self._limits, self._log_proxy
         )
@@ -332,14 +334,11 @@ class Node(AppNode):
         wanted = kept if self._listen is None else 0
         for notice in listen_notices(opened.nodes, wanted, self._open, is_mdns_on=self._discovery.mdns):
             self._on_notice(notice)
-        node_mesh = NodeMesh(
-            home,
-            settings.mesh_key,
+        node_mesh = resources.node_mesh(
             self._log_proxy,
             environment.clock,
-            resources.inviting,
-            synchronized=lambda seconds: self.synchronized(timeout=seconds),
-            can_stop=partial(self._emitter.has_listeners, "stop"),
+            lambda seconds: self.synchronized(timeout=seconds),
+            partial(self._emitter.has_listeners, "stop"),
         )
         await resources.open_control(ControlServer(self, mesh=node_mesh, on_stop=self._on_stop_asked))
         for notice in start_notices(self):

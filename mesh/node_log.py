@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
 from mesh.actors.log_proxy import LogProxy
 from mesh.errors import MeshError
 from peers.clock import Undo
+from peers.events.created import Created
 from peers.events.entry import Entry, encode_diff
 from peers.events.reasons import DEFAULT_REASON
 from peers.later import Later
-from peers.log.draft import Meta, add_batch, make_draft, read_created
+from peers.log.draft import Meta, add_batch, make_draft, make_undo, read_created
 from peers.log.moments import Moment
 from peers.log.retention import Bounds, Keeper
 from peers.stores.store import Order
@@ -76,6 +77,20 @@ class NodeLog:
             return Later.failed(error)
         return log.add(draft)
 
+    def undo(self, which: Entry | Meta | Created, reason: str | None = None) -> Later[Meta]:
+        """Take an event back, given by its meta, its entry or its `created`: on every node, also where it comes later.
+
+        This adds an event `{"type": "logux/undo", "id": "MS NODE N", "reason": reason}`, as Logux has it, and the result is
+        its meta. Both events stay in the log: views and `each(undone=False)` leave out the one that is undone. An undo
+        cannot be taken back: add the event anew. Fails as `add`, and with ValueError for what names no event.
+        """
+        log = self._log
+        try:
+            draft = make_undo(which, reason)
+        except ValueError as error:
+            return Later.failed(error)
+        return cast("Later[Meta]", log.add(draft))
+
     def add_batch(self, items: Sequence[tuple[Any, Meta | None]]) -> Later[list[Meta | ValueError | None]]:
         """Add (event, meta) pairs in one transaction. The result has for each its meta, None if it was known, or the
         ValueError that says what is wrong with it. Fails with BusyError or StoreError."""
@@ -91,29 +106,39 @@ class NodeLog:
         is_backward: bool = False,
         limit: int = 500,
         index: str | None = None,
+        undone: bool = True,
     ) -> Later[tuple[Entry, ...]]:
         """A page of up to `limit` entries, in the order of (time, created), or with `order="added"` of `added`.
 
-        `after` is the last entry of the page before, or its meta. `since` and `index` are as in `each`; `before` leaves out
-        events that are not older than a Moment. `is_backward` starts at the end, and then goes on with what comes before
-        `after`. Fails with ValueError for what is no Moment, or StoreError.
+        `after` is the last entry of the page before, or its meta. `since`, `index` and `undone` are as in `each`; `before`
+        leaves out events that are not older than a Moment. `is_backward` starts at the end, and then goes on with what comes
+        before `after`. Only a page after the last event is empty. Fails with ValueError for what is no Moment, or StoreError.
         """
         return self._log.request(
             lambda log: log.each(
-                order=order, after=after, since=since, before=before, is_backward=is_backward, limit=limit, index=index
+                order=order,
+                after=after,
+                since=since,
+                before=before,
+                is_backward=is_backward,
+                limit=limit,
+                index=index,
+                undone=undone,
             )
         )
 
-    def each(self, *, order: Order = "created", since: Moment = 0, index: str | None = None) -> EventWalk:
+    def each(
+        self, *, order: Order = "created", since: Moment = 0, index: str | None = None, undone: bool = True
+    ) -> EventWalk:
         """All events with their metas: `for event, meta in log.each()`, or `async for` on a loop.
 
         `order="created"` is the same on every node. `since` leaves out events with an `added` up to this whole number, or
         events that are not younger than this entry or meta, or that are older than another Moment (see `remove_reason`; whole
-        numbers from 10**11 on are ms). `index` takes only events that were added with it. Raises ValueError for what is no
-        Moment.
+        numbers from 10**11 on are ms). `index` takes only events that were added with it. `undone=False` leaves out events
+        that are undone, see `undo`; a `logux/undo` itself is an event like any. Raises ValueError for what is no Moment.
         """
         self.check()
-        return EventWalk(self, order, since, index)
+        return EventWalk(self, order, since, index, undone)
 
     def find(self, created: Any) -> Later[Entry | None]:
         """The event with this `created`; None if it is unknown or was cleaned."""
@@ -183,11 +208,12 @@ class NodeLog:
 class EventWalk:
     """A walk over the log, which reads one page at a time; see NodeLog.each."""
 
-    def __init__(self, log: NodeLog, order: Order, since: Moment, index: str | None) -> None:
+    def __init__(self, log: NodeLog, order: Order, since: Moment, index: str | None, undone: bool) -> None:
         self._log = log
         self._order: Order = order
         self._since = since
         self._index = index
+        self._undone = undone
 
     def __iter__(self) -> Iterator[EventAndMeta]:
         after: Entry | None = None
@@ -203,7 +229,7 @@ class EventWalk:
             after = page[-1]
 
     def _page(self, after: Entry | None) -> Later[tuple[Entry, ...]]:
-        return self._log.page(order=self._order, after=after, since=self._since, index=self._index)
+        return self._log.page(order=self._order, after=after, since=self._since, index=self._index, undone=self._undone)
 
 
 def checked(event: str, known: set[str], listener: Callable[..., Any]) -> str:

@@ -23,6 +23,7 @@ from mesh.actors.runtime.loop_actor import LoopActorRef
 from mesh.actors.runtime.loop_thread import LoopThread, Spawner
 from mesh.actors.runtime.mailbox import Runtime
 from mesh.actors.thread_disk import ThreadDisk
+from mesh.control.node_mesh import NodeMesh
 from mesh.control.server import ControlServer
 from mesh.discovery.port import Discovery
 from mesh.errors import MeshError
@@ -36,14 +37,17 @@ from mesh.membership.diagnosis.disk_room import DiskUse
 from mesh.membership.known_hosts import KnownHosts
 from mesh.membership.status import Status
 from mesh.notices import founded_notice, log_notice, recovery_notice, stop_notice, upgrade_notice, upgraded_notice
+from mesh.settings.config import Settings
 from mesh.settings.home import Home
-from mesh.settings.paths import CERTIFICATES_FILE, LOG_FILE, RECOVERY_FILE, disk_share
+from mesh.settings.paths import CERTIFICATES_FILE, LOG_FILE, RECOVERY_FILE, VIEWS_FILE, disk_share
 from mesh.settings.upgrade import is_log_old, kept_file, upgrade_home
 from mesh.trust.certificates import CertificateChain, read_certificates
 from mesh.trust.judge import KeyJudge, OwnMembership
 from mesh.trust.new_mesh import ShowCode, found_at_start
 from mesh.trust.recovery_code import SECRET_BYTES
 from mesh.trust.tls import tls_contexts
+from mesh.views.store import ViewStore
+from mesh.views.views import Views
 from peers.clock import Clock, LoopClock, Undo
 from peers.later import Later
 from peers.limits import LimitHits, Limits
@@ -66,6 +70,7 @@ class NodeResources:
         """Those of the home; None: this node is open."""
         self.supervisor: LoopActorRef[NodeSupervisor] | None = None
         self.control: ControlServer | None = None
+        self.views: Views | None = None
         self.inviting: Inviting | None = None
         """None without certificates."""
         self.thread: LoopThread | None = None
@@ -112,6 +117,13 @@ class NodeResources:
         self.certificates = read_certificates(self._path, self.home.signer.public)
         if (self._path / RECOVERY_FILE).exists():
             on_notice(recovery_notice(self._path / RECOVERY_FILE))
+
+    def settings(self, random: Random, where: tuple[str, tuple[int, ...], float], peers: tuple[str, ...]) -> Settings:
+        """Those of this run, which listens `where`; the home is open, and the mesh entered."""
+        assert self.home is not None
+        mesh_key = self.certificates.mesh_key if self.certificates is not None else b""
+        instance = f"{random.getrandbits(64):016x}"
+        return Settings(self.home.node_id, self.home.facts.mesh, instance, *where, peers, mesh_key)
 
     async def upgrade_log(self, on_notice: Callable[[Notice], None]) -> None:
         """Bring the log of an older release up to date, in a thread, since it may take a minute. Raises MeshError.
@@ -182,8 +194,16 @@ class NodeResources:
             self._undo_own = log.on("commit", own.on_commit)
             judged = {"may_speak": judge.may_greet, "check_member": own.check}
         self._network = self._make_network(on_request=no_pages, waits=True, on_refused=self._on_refused, **secure)
+        runtime = Runtime(loop)
+        views = self.views = Views(
+            log,
+            runtime=runtime,
+            clock=clock,
+            store=ViewStore(self._path / VIEWS_FILE),
+            open_disk=lambda store: ThreadDisk(loop, store, answers_on_loop=False),
+        )
         self._environment = Environment(
-            runtime=Runtime(loop),
+            runtime=runtime,
             clock=clock,
             random=random,
             network=self._network,
@@ -197,7 +217,7 @@ class NodeResources:
             adopts_unknown=self.home.facts.with_log,
             disk_use=DiskUse(str(self._path), partial(disk_share, self._path)),
             cpu_ms=lambda: time.thread_time() * 1000,
-            shown_of_home=partial(_shown_of_home, self._path),
+            shown_of_home=lambda: _shown_of_home(self._path) | {"views": views.status()},
             **judged,
         )
         return self._environment
@@ -207,6 +227,14 @@ class NodeResources:
         endpoints = self._gateways.make(self._make_network, node_id, self._path, clock, status)
         self._gateway_networks = tuple(self._gateways.networks)
         return endpoints
+
+    def node_mesh(
+        self, log: LogProxy, clock: Clock, synchronized: Callable[[float], Later[None]], can_stop: Callable[[], bool]
+    ) -> NodeMesh:
+        """What commands ask of the mesh of this node, which is open."""
+        assert self.home is not None
+        key = self.certificates.mesh_key if self.certificates is not None else b""
+        return NodeMesh(self.home, key, log, clock, self.inviting, synchronized=synchronized, can_stop=can_stop)
 
     async def open_control(self, control: ControlServer) -> None:
         """Let commands reach the node. Raises MeshError if `close` has begun meanwhile."""
@@ -223,6 +251,8 @@ class NodeResources:
                 self.inviting.close()
             if self.control is not None:
                 await self.control.close()
+            if self.views is not None:
+                await self.views.close()
             if self.supervisor is not None and self.supervisor.is_alive():
                 await self.supervisor.ask_to(NodeSupervisor.end)
                 await self.supervisor.stop(block=False)
@@ -263,6 +293,7 @@ class NodeResources:
             "start a node of its own in this process, with another home"
         )
         leave_log(self._path / LOG_FILE)
+        leave_log(self._path / VIEWS_FILE)
         for holder in self._holders():
             with contextlib.suppress(Exception):  # one that is being changed does not stop the others
                 let_go(holder.descriptors())

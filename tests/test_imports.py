@@ -40,6 +40,7 @@ LAYERS = (
     ("mesh.gateway",),
     ("mesh.actors.runtime",),
     ("mesh.actors",),
+    ("mesh.views",),
     ("mesh.node_log",),
     ("mesh.app_node",),
     ("mesh.control",),

@@ -175,8 +175,8 @@ COMMAND_LINE = {
 }
 
 STATUS_KEYS = """node_id mesh port discovery last_added events conflicts differing hollow waiting old_log_bytes
-    has_recovery_file ahead refused_events sessions paused doors clients turned_away limits refused
-    other_meshes peers clocks store_error"""
+    has_recovery_file ahead refused_events sessions paused doors clients turned_away limits views
+    refused other_meshes peers clocks store_error"""
 SESSION_KEYS = "other_node_id state address lag missing restarts dialled reason"
 PEER_KEYS = "node_id state session addresses restarts since_ms behind behind_since_ms missing reason"
 META_KEYS = "created time dot added origin"

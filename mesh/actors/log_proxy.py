@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import pykka
 
-from mesh.actors.runtime.loop_actor import LoopActorRef
+from mesh.actors.runtime.loop_actor import LoopActorRef, alive_or
 from mesh.membership.diagnosis.store_trouble import StoreHealth, StoreTrouble
 from peers.clock import Undo
 from peers.codec.encoded import EncodedPieces
@@ -179,18 +179,7 @@ class LogProxy:
         keeper = self._keeper
         if keeper is None:
             return Later.failed(StoreError(NOT_OPEN))
-        asked = keeper.ask(work, block=False)
-        result: Later[T] = Later()
-        result.loop = asked.loop
-
-        def answer(done: Later[T]) -> None:
-            if isinstance(done.exception, pykka.ActorDeadError):
-                result.fail(StoreError(CLOSED))
-            else:
-                result.follow(done)
-
-        asked.then(answer)
-        return result
+        return alive_or(keeper.ask(work, block=False), StoreError(CLOSED))
 
     def request_in_order(self, work: Callable[[RunLog], Later[T]]) -> Later[T]:
         """A request that adds which follow do not overtake."""

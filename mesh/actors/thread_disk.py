@@ -5,24 +5,36 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from mesh.forking import work_lock
 from peers.later import Later
-from peers.stores.run_store import RunStore
 from peers.stores.store import StoreError
 
+
+class BlockingStore(Protocol):
+    """What a ThreadDisk needs of a store, of whatever kind."""
+
+    def open(self) -> object: ...
+
+    def close(self) -> None: ...
+
+    def transaction(self) -> AbstractContextManager[None]: ...
+
+
 T = TypeVar("T")
-Piece = tuple[Callable[[RunStore], Any], Later[Any]]
+S = TypeVar("S", bound=BlockingStore)
+
+_Piece = tuple[Callable[[S], Any], Later[Any]]
 
 GROUP_PIECES = 2_000
 """The most pieces of work in one transaction."""
 
 
-class ThreadDisk:
+class ThreadDisk(Generic[S]):
     """A Disk (see peers.stores.disk) with a thread of its own.
 
     Results are resolved on `loop`, or with `answers_on_loop=False` in that thread: for reactions that only put something
@@ -33,11 +45,11 @@ class ThreadDisk:
     group fails, each of its pieces is tried in a transaction of its own.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, store: RunStore, *, answers_on_loop: bool = True) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, store: S, *, answers_on_loop: bool = True) -> None:
         self._loop = loop
         self._answers_on_loop = answers_on_loop
         self._store = store
-        self._waiting: SimpleQueue[Piece | None] = SimpleQueue()
+        self._waiting: SimpleQueue[_Piece[S] | None] = SimpleQueue()
         self._left = 0
         """Of the group that is being done, how many pieces come after the one that is."""
         """None after the last piece."""
@@ -52,7 +64,7 @@ class ThreadDisk:
     def is_awaited(self) -> bool:
         return self._left > 0 or not self._waiting.empty()
 
-    def run(self, work: Callable[[RunStore], T]) -> Later[T]:
+    def run(self, work: Callable[[S], T]) -> Later[T]:
         later: Later[T] = Later()
         if self._is_closing:
             later.fail(StoreError("the store is closed"))
@@ -80,9 +92,9 @@ class ThreadDisk:
             error = failure
         self._wake(lambda: self._finish(error))
 
-    def _next_group(self) -> list[Piece]:
+    def _next_group(self) -> list[_Piece[S]]:
         """Wait for work, and take what waits then; nothing at the end."""
-        group: list[Piece] = []
+        group: list[_Piece[S]] = []
         while not group or (len(group) < GROUP_PIECES and not self._waiting.empty()):
             piece = self._waiting.get()
             if piece is None:
@@ -91,7 +103,7 @@ class ThreadDisk:
             group.append(piece)
         return group
 
-    def _run_group(self, group: list[Piece]) -> list[tuple[Later[Any], Any, Exception | None]]:
+    def _run_group(self, group: list[_Piece[S]]) -> list[tuple[Later[Any], Any, Exception | None]]:
         try:
             if not self._is_open:
                 self._store.open()

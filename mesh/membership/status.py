@@ -79,6 +79,7 @@ def show_status(
         "old_log_bytes": 0,
         "has_recovery_file": False,
         "limits": [],
+        "views": [],
         **(outside or {}),
     }
     state = log.state
@@ -111,6 +112,7 @@ def show_status(
         "clients": others["clients"],
         "turned_away": others["turned_away"],
         "limits": others["limits"],
+        "views": others["views"],
         "refused": _refused(membership),
         "other_meshes": membership.other_meshes.count,
         "peers": _peers(membership, described, state.last_position, now_ms - now_seconds * 1000),

@@ -10,6 +10,7 @@ from mesh.errors import MeshError
 LOCK_FILE = "lock"
 SOCKET_FILE = "control.sock"
 LOG_FILE = "log.sqlite"
+VIEWS_FILE = "views.sqlite"
 TOKENS_FILE = "tokens.json"
 CERTIFICATES_FILE = "certificates.pem"
 RECOVERY_FILE = "recovery-code.txt"

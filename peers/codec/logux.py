@@ -31,10 +31,11 @@ from peers.codec.messages import (
 )
 from peers.codec.refused import read_pairs
 from peers.errors import SyncError
-from peers.events.created import MAX_MS, Created
+from peers.events.created import MAX_MS, Created, created_text
 from peers.events.entry import RESERVED_META, Entry, check_event, check_extra
 from peers.events.event_error import EventError, not_json
 from peers.events.reasons import DEFAULT_REASON
+from peers.stores.undo import read_undo_id, undone_by, with_undo_id
 
 MAX_RECEIVED_BATCH = 65_536
 """Events of one `sync` that is accepted: JavaScript peers send their whole backlog in one frame, and crash above 62 000."""
@@ -161,6 +162,30 @@ class LoguxDialect(ABC):
         """The `created` in the second item, even if the rest of it is invalid. Raises ValueError or RecursionError."""
 
     @abstractmethod
+    def log_id(self, created: Created) -> Any:
+        """The id of this event in the log of the other end, a JSON value."""
+
+    @abstractmethod
+    def read_log_id(self, log_id: Any) -> Created:
+        """The `created` of the event that has this id in the log of the other end. Raises ValueError or RecursionError."""
+
+    def body_for_them(self, body: bytes) -> bytes:
+        """The JSON text of an event as the other end knows it: the `id` in a `logux/undo` is that of its log.
+
+        In our logs it is the text `MS NODE N` of the `created`, see `peers.stores.undo`. An id that is no such text stays.
+        """
+        created = undone_by(body)
+        return body if created is None else _with_undo_id(body, self.log_id(created))
+
+    def body_for_us(self, body: bytes) -> bytes:
+        """The JSON text of an event as our logs have it, where `body_for_them` would have made `body` of it."""
+        log_id = read_undo_id(body)
+        try:
+            return body if log_id is None else _with_undo_id(body, created_text(self.read_log_id(log_id)))
+        except (ValueError, RecursionError):  # it undoes nothing
+            return body
+
+    @abstractmethod
     def on_times(self, times: tuple[int, int], *, is_ours: bool) -> None:
         """As Dialect says."""
 
@@ -209,7 +234,11 @@ class LoguxDialect(ABC):
     def _read_checked(self, body: bytes, second: bytes) -> Entry:
         entry = self.read_pair(body, second)
         check_event(body)
-        return entry
+        ours = self.body_for_us(body)
+        if ours is body:
+            return entry
+        check_event(ours)  # it may be too large now
+        return msgspec.structs.replace(entry, body=ours)
 
     def _options_of(self, options: Options) -> dict[str, Any]:
         # As in Logux, values that are false in JavaScript are not sent.
@@ -219,6 +248,11 @@ class LoguxDialect(ABC):
     def _read_options(self, options: Object) -> Options:
         subprotocol = options.get("subprotocol") or self.other_subprotocol
         return Options(subprotocol=subprotocol, token=options.get(self.credentials_key))
+
+
+def _with_undo_id(body: bytes, undo_id: Any) -> bytes:
+    """`body` itself, if it has that id already."""
+    return body if read_undo_id(body) == undo_id else with_undo_id(body, undo_id)
 
 
 def meta_for_logux(entry: Entry, wire_id: Any, time: int) -> dict[str, Any]:

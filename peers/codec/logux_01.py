@@ -10,12 +10,15 @@ from msgspec import Meta
 
 from peers.codec.logux import LoguxDialect
 from peers.codec.messages import Message, Sync, Version
-from peers.events.created import Created, check_created
+from peers.events.created import Created, check_created, created_from_text, created_text
 from peers.events.entry import Entry
 from peers.events.event_error import EventError
+from peers.stores.undo import undone_by, with_undo_id
 
 _read_created = msgspec.json.Decoder(Annotated[list[int | float | str], Meta(min_length=1, max_length=3)]).decode
 
+
+_encode = msgspec.json.Encoder().encode
 
 MAJOR = 0
 
@@ -68,8 +71,17 @@ class Protocol1(LoguxDialect):
         items: list[Any] = []
         for entry in entries:
             ms, node_id, n = entry.created
-            items += (msgspec.Raw(entry.body), (ms - self.time_fix, node_id, n))
+            items += (msgspec.Raw(self.body_for_them(entry.body)), (ms - self.time_fix, node_id, n))
         return items
+
+    def log_id(self, created: Created) -> Any:
+        """As beside events: [ms, node id, n]."""
+        ms, node_id, n = created
+        return [ms - self.time_fix, node_id, n]
+
+    def read_log_id(self, log_id: Any) -> Created:
+        """Such a list, or the text that later protocols have; without `time_fix`, which `fixed` adds as to the event."""
+        return created_from_text(log_id) if isinstance(log_id, str) else self.read_created(_encode(log_id))
 
     def read_pair(self, body: bytes, second: bytes) -> Entry:
         created = self.read_created(second)
@@ -97,4 +109,13 @@ def _moved(entry: Entry, shift: int) -> Entry:
     ms, node_id, n = entry.created
     created = (ms + shift, node_id, n)
     check_created(created)
-    return Entry(created, ms + shift, entry.body, entry.extra)
+    return Entry(created, ms + shift, _undo_moved(entry.body, shift), entry.extra)
+
+
+def _undo_moved(body: bytes, shift: int) -> bytes:
+    """The JSON text of an event; what a `logux/undo` names was moved too."""
+    target = undone_by(body)
+    if target is None or target[0] + shift < 0:
+        return body
+    ms, node_id, n = target
+    return with_undo_id(body, created_text((ms + shift, node_id, n)))

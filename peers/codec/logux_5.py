@@ -11,7 +11,7 @@ import msgspec
 from peers.codec.borders import APART_MARKS, members_of
 from peers.codec.codec import RelativeDialect
 from peers.codec.logux import LoguxDialect, extra_from_logux, meta_for_logux, meta_keys
-from peers.events.created import Created, check_created
+from peers.events.created import Created, check_created, created_from_text, created_text
 from peers.events.entry import Entry, check_time
 from peers.events.event_error import EventError
 
@@ -43,7 +43,7 @@ class TimedDialect(RelativeDialect, LoguxDialect):
         items: list[Any] = []
         shift = self.sending_base + self.time_fix
         for entry in entries:
-            items.append(msgspec.Raw(entry.body))
+            items.append(msgspec.Raw(self.body_for_them(entry.body)))
             wire_id, time = self.write_id(entry.created), entry.time - shift
             items.append({"id": wire_id, "time": time} if self.bare_meta else meta_for_logux(entry, wire_id, time))
         return items
@@ -58,7 +58,7 @@ class TimedDialect(RelativeDialect, LoguxDialect):
 
     @abstractmethod
     def log_id(self, created: Created) -> str:
-        """The id of this event in a JavaScript log."""
+        """The id of this event in the log of the other end."""
 
     @abstractmethod
     def decode_id(self, text: bytes | msgspec.Raw) -> Any:
@@ -92,7 +92,12 @@ class Protocol5(TimedDialect):
     protocol = 5
 
     def log_id(self, created: Created) -> str:
-        return " ".join(map(str, created))
+        return created_text(created)
+
+    def read_log_id(self, log_id: Any) -> Created:
+        if not isinstance(log_id, str):
+            raise ValueError("an id in a log is a text")
+        return created_from_text(log_id)
 
     def decode_id(self, text: bytes | msgspec.Raw) -> Any:
         return _read_number_or_list(text)

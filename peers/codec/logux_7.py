@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from peers.codec.logux_5 import TimedDialect
-from peers.events.created import MAX_MS, Created
+from peers.events.created import MAX_MS, Created, check_created
 
 DIGITS = "-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz"
 """The digits to base 64, in the order of their character codes, so that numbers of one length sort as text."""
@@ -43,6 +43,13 @@ class Protocol7(TimedDialect):
             count = to_digits(n)
             return f"{to_digits(ms)} {node_id}!{len(count)}{count}"
         return f"{to_digits(ms)} {node_id}"
+
+    def read_log_id(self, log_id: Any) -> Created:
+        if not isinstance(log_id, str) or " " not in log_id:
+            raise ValueError("an id in a log has a node id")
+        created = self.read_id(log_id)
+        check_created(created)
+        return created
 
     def read_id(self, wire_id: Any) -> Created:
         time, space, node_id = wire_id.partition(" ")

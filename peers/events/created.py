@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from struct import Struct
@@ -22,6 +23,8 @@ NODE_MARK = "~"
 """Only the ids of nodes have it, `NAME~HASH`; those of clients do not."""
 _KEY_BYTES = 17
 """A key without the node id."""
+_WHOLE = re.compile(r"0|[1-9][0-9]{0,15}")
+"""Of numbers up to MAX_MS."""
 
 
 def check_created(created: Created) -> None:
@@ -45,6 +48,23 @@ def created_from_key(key: bytes) -> Created:
     """The triple that `created_key` made `key` of."""
     ms, node, n = _struct(len(key) - _KEY_BYTES).unpack(key)
     return ms, _node_id(node), n
+
+
+def created_text(created: Created) -> str:
+    """`MS NODE N`: how Logux writes the id of an event."""
+    ms, node_id, n = created
+    return f"{ms} {node_id} {n}"
+
+
+def created_from_text(text: str) -> Created:
+    """The triple of which `created_text` makes `text`. Raises ValueError, with a sentence, if there is none."""
+    ms, _, rest = text.partition(" ")
+    node_id, _, n = rest.rpartition(" ")
+    if _WHOLE.fullmatch(ms) is None or _WHOLE.fullmatch(n) is None:
+        raise ValueError(f"{text[:NODE_ID_LIMIT]!r} is no id: it is written `MS NODE N`")
+    created = int(ms), node_id, int(n)
+    check_created(created)
+    return created
 
 
 @lru_cache(maxsize=1024)

@@ -81,7 +81,7 @@ class Differ(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     """Not all had room: the answer is followed by more."""
 
 
-class View:
+class EndsView:
     """What the other end has: our map at the moment of our greeting, with exceptions."""
 
     __slots__ = ("_cut_off", "_exceptions", "_snapshot")
@@ -146,11 +146,11 @@ class Reconciliation:
         self.newest: dict[Epoch, EpochEnd] = dict(known[-MAX_NEWEST:])
         self.rest: Fingerprint = snapshot.fingerprint(self.newest)
         """Of all others."""
-        self.view: View | None = None
+        self.view: EndsView | None = None
         """What the other has; None until it is known."""
         self._snapshot = snapshot
         self._is_dialling = is_dialling
-        self._found = View(snapshot)
+        self._found = EndsView(snapshot)
         """What will be the view."""
         self._later: dict[Epoch, EpochEnd] = {}
         """What the other committed meanwhile."""

@@ -8,8 +8,9 @@ from typing import Any, cast
 import msgspec
 
 from peers.events.created import MAX_MS, Created, check_created
-from peers.events.entry import encode_event, encode_events, encode_extra
+from peers.events.entry import Entry, encode_event, encode_events, encode_extra
 from peers.later import Later
+from peers.stores.undo import undo_event, undo_meta
 
 Meta = dict[str, Any]
 
@@ -61,6 +62,17 @@ def read_created(value: Any) -> Created:
             return created
         case _:
             raise ValueError(f"created must be [ms, node_id, n], not {value!r}")
+
+
+def make_undo(which: Any, reason: Any = None) -> Draft:
+    """The draft of an event that undoes another one, given as its entry, its meta, or its `created`.
+
+    Raises ValueError, with a sentence, if it is none of these, or `reason` is neither a text nor None.
+    """
+    if reason is not None and not isinstance(reason, str):
+        raise ValueError(f"the reason of an undo must be a text, not {reason!r}")
+    meta = which.meta if isinstance(which, Entry) else which if isinstance(which, dict) else {"created": which}
+    return make_draft(undo_event(read_created(meta.get("created")), reason), undo_meta(meta))
 
 
 class Waiting:

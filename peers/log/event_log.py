@@ -25,7 +25,7 @@ from peers.log.timing import followed
 from peers.log.write_batch import Outcomes
 from peers.stores.disk import Disk
 from peers.stores.run_store import RunState, RunStore
-from peers.stores.store import Cleaning
+from peers.stores.store import PAGE_EVENTS, Cleaning
 
 
 class EventLog(ABC):
@@ -165,12 +165,42 @@ class EventLog(ABC):
         return self._disk.run(lambda store: store.keep_cursors(other_node_id, synced, other_synced))
 
     def each(self, **options: Unpack[LogWalk]) -> Later[tuple[Entry, ...]]:
-        """A page of the events, as RunStore.each. Fails with ValueError or StoreError."""
+        """A page of the events, as RunStore.each. Fails with ValueError or StoreError.
+
+        With `undone=False` it may have fewer than `limit` before the end, but never none.
+        """
+        with_undone = options.pop("undone", True)
         try:
             walk = read_walk(self._clock.now_ms(), **options)
         except ValueError as error:
             return Later.failed(error)
-        return self._disk.run(lambda store: store.each(**walk))
+        if with_undone:
+            return self._disk.run(lambda store: store.each(**walk))
+        result: Later[tuple[Entry, ...]] = Later()
+        self._look_for_done(walk, walk.get("limit", PAGE_EVENTS), result)
+        return result
+
+    def _look_for_done(self, walk: dict[str, Any], limit: int, result: Later[tuple[Entry, ...]]) -> None:
+        """Set the result to a page of events that are not undone; others have their turn of the disk after each page."""
+
+        def read(store: RunStore) -> tuple[Sequence[Entry], set[Created]]:
+            page = store.each(**walk)
+            return page, store.undone([entry.created for entry in page])
+
+        def on_read(done: Later[tuple[Sequence[Entry], set[Created]]]) -> None:
+            if done.exception is not None:
+                result.fail(done.exception)
+                return
+            page, undone = done.result()
+            left = [entry for entry in page if entry.created not in undone]
+            if page and not left:
+                self._look_for_done({**walk, "after": page[-1], "limit": max(limit, PAGE_EVENTS)}, limit, result)
+            else:
+                result.set(tuple(left[:limit]))
+
+        asked = self._disk.run(read)
+        result.loop = asked.loop
+        asked.then(on_read)
 
     def find(self, created: Any) -> Later[Entry | None]:
         """The event with this `created`, None if there is none or it was cleaned. Fails with ValueError or StoreError."""

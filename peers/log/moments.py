@@ -52,6 +52,8 @@ class LogWalk(TypedDict, total=False):
     is_backward: bool
     limit: int
     index: str | None
+    undone: bool
+    """Whether events that are undone are among them; they are unless it is False. A `logux/undo` is an event like any."""
 
 
 def read_walk(now_ms: int, *, after: Any = None, since: Any = 0, before: Any = None, **others: Any) -> dict[str, Any]:

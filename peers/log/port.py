@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from peers.clock import Undo
 from peers.emitter import Emitter
+from peers.events.created import Created
 from peers.events.ends import Ends
 from peers.events.entry import Entry
 from peers.events.event_error import Cause
@@ -28,6 +29,12 @@ class Commit:
     """New events, in the order of `added`."""
     cleaned: Sequence[Entry] = ()
     """Events that were cleaned, as they were before."""
+    undone: Sequence[Created] = ()
+    """Events that are undone now and were not, whether they are here or not."""
+    restored: Sequence[Created] = ()
+    """Events that were undone and are no more, since another copy of the `logux/undo` is shown."""
+    revised: Sequence[Created] = ()
+    """Events of which another copy is shown now, also where one was cleaned before."""
 
     def announcements(self, emitter: Emitter) -> Iterator[tuple[Any, ...]]:
         """What the listeners of `emitter` hear of it, in order: the names of the events, each with its arguments.

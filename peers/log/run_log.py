@@ -271,4 +271,5 @@ class RunLog(EventLog):
             self._shown.add(taken.shown, state.last_added)
             self._shown.revise(cleaning.altered, cleaned)
         new = new_among(taken.shown, cleaned, before) if cleaned else taken.shown
-        self._announcer.announce(RunCommit(new, cleaned, taken))
+        undone, restored, revised = taken.undone, taken.restored, taken.revised
+        self._announcer.announce(RunCommit(new, cleaned, undone, restored, revised, taken))

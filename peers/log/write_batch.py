@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -162,6 +163,9 @@ def joined(takens: Sequence[Taken]) -> Taken:
     if len(takens) == 1:
         return takens[0]
     cleanings = [taken.cleaning for taken in takens]
+    # What one write undid, a later one may have restored.
+    undone = Counter([each for taken in takens for each in taken.undone])
+    restored = Counter([each for taken in takens for each in taken.restored])
     return Taken(
         shown=joined_events([taken.shown for taken in takens if taken.shown]),
         changes=tuple([each for taken in takens for each in taken.changes]),
@@ -171,6 +175,9 @@ def joined(takens: Sequence[Taken]) -> Taken:
         proven=tuple([each for taken in takens for each in taken.proven]),
         forks={key: count for taken in takens for key, count in taken.forks.items()},
         is_revised=any(taken.is_revised for taken in takens),
+        revised=tuple([each for taken in takens for each in taken.revised]),
+        undone=tuple(undone - restored),
+        restored=tuple(restored - undone),
         facts=tuple([each for taken in takens for each in taken.facts]),
         roster=next((taken.roster for taken in reversed(takens) if taken.roster is not None), None),
         limited=_limited(takens),

@@ -15,11 +15,11 @@ from peers.codec.versions import dialect_of
 from peers.events.entry import Entry
 from peers.log.port import SyncLog
 from peers.roles.base import BaseSync
+from peers.stores.undo import UNDO
 from peers.transport.port import Connection
 
 SERVER_TIMEOUT_MS = 20_000
 SERVER_PING_MS = 10_000
-UNDO = "logux/undo"
 ANSWERS_A_MESSAGE = 500
 """Answers that are sent in one `sync`."""
 ANSWERS_BYTES = 4 * 1024 * 1024

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol, Unpack
@@ -136,6 +136,12 @@ class Taken:
     """Of `adopt`: there may be more to adopt."""
     is_revised: bool = False
     """Another copy of an event is shown."""
+    revised: tuple[Created, ...] = ()
+    """Those events; and those of which a copy is shown, and one was cleaned."""
+    undone: tuple[Created, ...] = ()
+    """Events that are undone now and were not, whether they are here or not."""
+    restored: tuple[Created, ...] = ()
+    """Events that were undone and are no more, since another copy of the `logux/undo` is shown."""
     cleaning: Cleaning = NOTHING_CLEANED
     """What `keep_last` of these entries did."""
     facts: tuple[Fact, ...] = ()
@@ -342,6 +348,12 @@ class RunStore(Protocol):
 
     def each(self, **options: Unpack[WalkOptions]) -> tuple[Entry, ...]:
         """A page of the events shown, each once: see `Walk`."""
+
+    def undone(self, createds: Collection[Created]) -> set[Created]:
+        """Those of these events that a `logux/undo` undoes which is shown, or was before it was cleaned; they may be unknown.
+
+        Whoever wrote it, and in whatever order both came. A `logux/undo` may be undone like any event; what it undid stays so.
+        """
 
     def aside(self, last: int | None = None) -> tuple[Entry, ...]:
         """The losing copies, oldest first; of many the `last` ones."""

@@ -17,6 +17,7 @@ from peers.events.signature import KeySigner
 from peers.stores.run_store import Pen, RunStore, Taken, Taking
 from peers.stores.runs.memory import MemoryRunStore
 from peers.stores.runs.rows import Standing
+from peers.stores.undo import undo_event, undone_among
 
 ALL = 10**9
 
@@ -32,6 +33,11 @@ class CheckedStore(RunStore, Protocol):
 def event(ms: int, type_: str = "a", *, node: str = "kitchen", time: int = 0, extra: bytes = b"", n: int = 0) -> Entry:
     """An event without a dot."""
     return Entry((ms, node, n), time or ms, encode_event({"type": type_}), extra)
+
+
+def undo(ms: int, target: Created, *, node: str = "kitchen", extra: bytes = b"", n: int = 0) -> Entry:
+    """An event that undoes the target."""
+    return Entry((ms, node, n), ms, encode_event(undo_event(target)), extra)
 
 
 def two_that_differ(ms: int = 1) -> tuple[Entry, Entry]:
@@ -250,6 +256,8 @@ def _check_copies(store: CheckedStore, copies: dict[int, Entry]) -> None:
     assert list(store.aside()) == sorted(aside, key=_position)
     assert len(aside) == state.conflicts
     assert len([copy for copy in copies.values() if copy.added == WAITS]) == state.waiting
+    targets = {target for _, target in undone_among(shown)}
+    assert store.undone(targets) == targets
     for entry in shown:
         assert store.find(entry.created) == entry
         others = [copy for copy in aside if copy.created == entry.created]

@@ -125,6 +125,21 @@ class LoopActorRef(pykka.ActorRef[A], Generic[A]):
         return stopped.get(timeout) if block else stopped
 
 
+def alive_or(asked: Later[R], error: Exception) -> Later[R]:
+    """The answer of an actor, but `error` where it is dead."""
+    result: Later[R] = Later()
+    result.loop = asked.loop
+
+    def answer(done: Later[R]) -> None:
+        if isinstance(done.exception, pykka.ActorDeadError):
+            result.fail(error)
+        else:
+            result.follow(done)
+
+    asked.then(answer)
+    return result
+
+
 class LoopActor(pykka.Actor):
     """A Pykka actor that runs on an asyncio loop, which it shares with many others. Actor types are subclasses of it.
 

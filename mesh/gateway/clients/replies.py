@@ -11,7 +11,8 @@ from peers.codec.codec import Dialect
 from peers.codec.logux_5 import Protocol5
 from peers.events.created import Created
 from peers.events.entry import Entry
-from peers.roles.server import UNDO, written
+from peers.roles.server import written
+from peers.stores.undo import UNDO
 
 PROCESSED = "logux/processed"
 FOR_SERVERS = frozenset({"logux/subscribe", "logux/unsubscribe"})

@@ -15,7 +15,7 @@ from peers.clock import Undo
 from peers.codec.messages import Message, Sync
 from peers.codec.refused import refused
 from peers.errors import MAX_SHOWN
-from peers.events.created import NODE_MARK
+from peers.events.created import NODE_MARK, created_text
 from peers.events.entry import Entry, check_extra
 from peers.later import Later
 from peers.log.port import SyncLog
@@ -117,7 +117,7 @@ class UpstreamSync(ClientSync):
 
     def send(self, message: Message) -> None:
         if self.is_strict and isinstance(message, Sync) and message.added:
-            self._send_queue.push(_logux_id(message.entries[0].created), message)
+            self._send_queue.push(created_text(message.entries[0].created), message)
         else:
             super().send(message)
 
@@ -133,7 +133,7 @@ class UpstreamSync(ClientSync):
         self._subscriptions += 1
         now = self.clock.now_ms()
         created = now, self.node_id, self._subscriptions
-        self._asked[_logux_id(created)] = channel
+        self._asked[created_text(created)] = channel
         body = _encode({"type": f"{CONTROL}subscribe", "channel": channel})
         self.send(Sync(0, (Entry(created, now, body),)))
 
@@ -257,10 +257,6 @@ def _is_control(entry: Entry) -> bool:
     # JSON may spell it with escapes.
     is_likely = b"logux" in entry.body or b"\\" in entry.body
     return is_likely and entry.event["type"].startswith(CONTROL)
-
-
-def _logux_id(created: tuple[int, str, int]) -> str:
-    return " ".join(map(str, created))
 
 
 def _fingerprint(node_id: str) -> int:

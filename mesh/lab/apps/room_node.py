@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from inspect import iscoroutine, iscoroutinefunction
 from typing import Any
@@ -18,6 +18,9 @@ from mesh.membership.actions import Notice
 from mesh.membership.status import Status
 from mesh.node_log import checked
 from mesh.settings.config import WAIT_SECONDS
+from mesh.views.fold import Apply
+from mesh.views.view import View
+from mesh.views.views import Views
 from peers.clock import Undo
 from peers.emitter import Emitter
 from peers.later import Later
@@ -30,10 +33,18 @@ class RoomNode(AppNode):
     """An AppNode as `mesh.Node` is one, in virtual time. It ends with the life of its room: then its calls fail."""
 
     def __init__(
-        self, node_id: str, kept: LogProxy, supervisor: LoopActorRef[NodeSupervisor], tasks: AppTasks, on_add: OnAdd
+        self,
+        node_id: str,
+        kept: LogProxy,
+        supervisor: LoopActorRef[NodeSupervisor],
+        *,
+        views: Views,
+        tasks: AppTasks,
+        on_add: OnAdd,
     ) -> None:
         """`kept` is the log of this life, and `supervisor` runs its node. `on_add` gets what the application adds."""
         self.log = WatchedLog(kept, on_add, tasks.guard)
+        self.views = views
         self.tasks = tasks
         """Those of the application."""
         self.app: Any = None
@@ -58,6 +69,9 @@ class RoomNode(AppNode):
     def synchronized(self, *, peers: int = 1, timeout: float = WAIT_SECONDS) -> Later[None]:
         return ask_synchronized(partial(self._supervisor.ask_to, NodeSupervisor.synchronized), peers, timeout)
 
+    def view(self, name: str, apply: Apply, *, types: Sequence[str] | None = None, version: int = 1) -> Later[View]:
+        return self.views.view(name, self.tasks.watch(apply), types=types, version=version)
+
     def start_app(self, make: MakeApp) -> Later[None]:
         """Start an application on this node. Resolves once `make` has returned."""
         return self.tasks.start(self._start_app(make))
@@ -65,6 +79,26 @@ class RoomNode(AppNode):
     async def _start_app(self, make: MakeApp) -> None:
         app = make(self)
         self.app = await app if iscoroutine(app) else app
+
+    def end(self) -> Later[None]:
+        """Let the application hear `stop`, end its tasks, close the views. Fails with RuntimeError for a task that goes on."""
+        self.tell("stop", Notice("stop", None, "asked to stop"))
+        ended = Later[None]()
+
+        def on_tasks_ended(done: Later[None]) -> None:
+            self.views.close().then(lambda closed: ended.follow(done if done.exception is not None else closed))
+
+        self.tasks.end().then(on_tasks_ended)
+        return ended
+
+    def behind(self) -> str:
+        """What a view lacks, or why it has stopped; empty if all have what the log has."""
+        for row in self.views.status():
+            if row["error"] is not None:
+                return f"the view {row['name']!r} has stopped: {row['error']['why']}"
+            if row["behind"]:
+                return f"the view {row['name']!r} is {row['behind']} events behind"
+        return ""
 
     def tell(self, event: str, notice: Notice) -> None:
         """Call the listeners of `change` or `stop`."""

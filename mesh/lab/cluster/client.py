@@ -63,7 +63,7 @@ class Client:
         self._lives = 0
         self._loop = loop
         self._network = network
-        self._disk: SimDisk
+        self._disk: SimDisk[MemoryRunStore]
         self._random: Random
         self._url = to
         self._options = {"credentials": name, **options, "protocol": protocol}

@@ -6,6 +6,7 @@ from typing import Any
 
 from mesh.lab.cluster.room_parts import LabMesh, make_identity
 from mesh.lab.simulation.storage import FileStore, LabStore, Medium, all_entries
+from mesh.views.store import ViewStore
 from peers.events.created import Created
 from peers.events.entry import Entry
 from peers.events.signature import KeySigner
@@ -23,6 +24,8 @@ class Machine:
         """Whether a story has revoked the key that its node has now."""
         self.medium = medium
         self.store: LabStore = medium.blank()
+        self.view_store = ViewStore()
+        """Of the views of its application. It goes with the disk: on another one they are folded anew."""
         self.key_of: Machine | None = None
         """The one of whose home its own is a copy, so that both have the same key."""
         self.acknowledged: dict[Created, None] = {}
@@ -109,6 +112,7 @@ class Machine:
     def _put_in(self, store: LabStore) -> None:
         before, self.store = self.store, store
         self.store.open()
+        self.view_store = ViewStore()
         self._on_other_disk(before)
         self.medium.discard(before)
 

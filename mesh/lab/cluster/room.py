@@ -35,6 +35,8 @@ from mesh.lab.simulation.disk import SimDisk
 from mesh.lab.simulation.storage import LabStore, Medium
 from mesh.membership.actions import Notice
 from mesh.membership.diagnosis.disk_room import DiskUse
+from mesh.views.store import ViewStore
+from mesh.views.views import Views
 from peers.later import Later
 from peers.limits import LimitHits, Limits
 from peers.log.draft import Meta
@@ -93,7 +95,8 @@ class Room(Machine):
         self._kept: LogProxy | None = None
         self._node: RoomNode | None = None
         self._supervisor: LoopActorRef[NodeSupervisor] | None = None
-        self._disk: SimDisk | None = None
+        self._disk: SimDisk[LabStore] | None = None
+        self._view_disk: SimDisk[ViewStore] | None = None
         self._frozen: list[Callable[[], None]] | None = None
         """While it is frozen: the drains of its actors that are due."""
         self.clock = RoomClock(lab.loop)
@@ -130,6 +133,11 @@ class Room(Machine):
         if self._kept is None or self.is_frozen:
             return False
         return self._kept.is_open and self._kept.state.last_position != self.store.state.last_position
+
+    @property
+    def views_behind(self) -> str:
+        """What a view of its application lacks; empty if all have what its log has, and while it is frozen."""
+        return "" if self._node is None or self.is_frozen or not self.is_running else self._node.behind()
 
     @property
     def actors(self) -> list[str]:
@@ -178,6 +186,13 @@ class Room(Machine):
         if self.witness is not None:
             self.witness.on_life(self, self._kept)
         network = self._network.room(self.name)
+        views = Views(
+            self._kept,
+            runtime=self.runtime,
+            clock=self.clock,
+            store=self.view_store,
+            open_disk=lambda store: self._open_view_disk(store, random),
+        )
         edges = Environment(
             runtime=self.runtime,
             clock=self.clock,
@@ -187,6 +202,7 @@ class Room(Machine):
             discovery=self._discovery,
             hits=LimitHits(self.clock),
             limits=replace(self.limits, changes_shown=1_000_000),  # `peers` is made from all of them
+            shown_of_home=lambda: {"views": views.status()},
             disk_use=DiskUse(self.name, lambda: self.disk_share),
             **node_edges(self.mesh, self.identity, self.store, self._kept, network, self._report),
         )
@@ -200,7 +216,7 @@ class Room(Machine):
             endpoints=make_endpoints(self.serve, self.dial, network),
         )
         tasks = AppTasks(loop, self._on_app_error)
-        self._node = RoomNode(self.node_id, self._kept, self._supervisor, tasks, self._on_add)
+        self._node = RoomNode(self.node_id, self._kept, self._supervisor, views=views, tasks=tasks, on_add=self._on_add)
         self.is_running = True
         begun = self._supervisor.ask_to(NodeSupervisor.begin)
         return begun if self.make_app is None else self._begin_app(self._node, self.make_app, begun)
@@ -225,8 +241,7 @@ class Room(Machine):
                 self._on_app_error(done.exception)
             supervisor.ask_to(NodeSupervisor.end).then(on_ended)
 
-        self._node.tell("stop", Notice("stop", None, "asked to stop"))
-        self._node.tasks.end().then(on_app_ended)
+        self._node.end().then(on_app_ended)
         return stopped
 
     def crash(self) -> None:
@@ -240,6 +255,8 @@ class Room(Machine):
         self.clock.stop()
         if self._node is not None:
             self._node.tasks.drop()
+        if self._view_disk is not None:
+            self._view_disk.crash()
         dropped = self._disk.crash() if self._disk is not None else []
         abandon_actors(self.runtime)
         random = Random(f"{self._seed} {self.name} {self._lives} crash")
@@ -267,8 +284,9 @@ class Room(Machine):
     def fill_disk(self, is_full: bool) -> None:
         """Let all commits that write fail because the disk is full, or succeed again."""
         self.disk_share = float(is_full)
-        if self._disk is not None:
-            self._disk.is_full = is_full
+        for disk in (self._disk, self._view_disk):
+            if disk is not None:
+                disk.is_full = is_full
 
     def fail_commits(self, count: int) -> None:
         """Let the next `count` commits that write something fail, until the node is started anew."""
@@ -364,7 +382,12 @@ class Room(Machine):
         if known and self.witness is not None:
             self.witness.on_sent_again(self, other_node_id or "", known)
 
-    def _open_disk(self) -> SimDisk:
+    def _open_view_disk(self, store: ViewStore, random: Random) -> SimDisk[ViewStore]:
+        self._view_disk = SimDisk(self._loop, random, store)
+        self._view_disk.is_full = self.is_disk_full
+        return self._view_disk
+
+    def _open_disk(self) -> SimDisk[LabStore]:
         assert self._disk is not None
         return self._disk
 

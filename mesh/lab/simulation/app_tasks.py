@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar, copy_context
 from functools import partial
-from typing import Any, TypeVar
+from inspect import iscoroutine
+from typing import Any, ParamSpec, TypeVar
 
 from peers.later import Later
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 END_SECONDS = 30.0
@@ -83,6 +85,26 @@ class AppTasks:
                 self._on_error(error)
 
         return call
+
+    def watch(self, function: Callable[P, Any]) -> Callable[P, Any]:
+        """`function`, or coroutine function, of the application: `on_error` gets its error too."""
+
+        async def wait(work: Coroutine[Any, Any, T]) -> T:
+            try:
+                return await work
+            except Exception as error:
+                self._on_error(error)
+                raise
+
+        def call(*args: P.args, **options: P.kwargs) -> Any:
+            try:
+                found = function(*args, **options)
+            except Exception as error:
+                self._on_error(error)
+                raise
+            return wait(found) if iscoroutine(found) else found
+
+        return call if callable(function) else function
 
     def adopt(self, task: asyncio.Task[Any]) -> None:
         """Called for each OwnedTask that its code starts."""

@@ -7,7 +7,7 @@ from collections import deque
 
 from peers.codec.run_messages import Fill, Pieces
 from peers.events.dot import MAX_SEQ, Epoch
-from peers.events.reconcile import View
+from peers.events.reconcile import EndsView
 from peers.protocol.runs.role import BadPeer, RunRole
 from peers.protocol.sync import WINDOW
 
@@ -16,7 +16,7 @@ class OtherEnd:
     """Nothing that it says is believed for another: it can harm its own link only."""
 
     def __init__(self) -> None:
-        self.view: View | None = None
+        self.view: EndsView | None = None
         """What it has, as it says; None until that is known."""
         self.declined: frozenset[bytes] = frozenset()
         """Keys of nodes whose epochs it does not take for now."""

@@ -29,7 +29,7 @@ from peers.codec.run_messages import (
 )
 from peers.events.dot import Dot, Epoch
 from peers.events.epoch import END_BYTES, NOTHING, EpochEnd
-from peers.events.reconcile import Differ, Reconciliation, Same, View
+from peers.events.reconcile import Differ, EndsView, Reconciliation, Same
 from peers.events.signature import is_signed
 from peers.protocol.runs.fact_exchange import FactExchange
 from peers.protocol.runs.fork_search import ForkSearch
@@ -198,7 +198,7 @@ class Replication:
             self.other.view = view
             self._on_view(view)
 
-    def _on_view(self, view: View) -> None:
+    def _on_view(self, view: EndsView) -> None:
         lacked: list[Dot] = []
         exceptions = dict(view.exceptions())
         for epoch, theirs in exceptions.items():

@@ -20,6 +20,7 @@ from peers.stores.retention import Effects, RetentionRules
 from peers.stores.run_store import Change, Limited, Taking
 from peers.stores.runs.epochs import EpochRules, leaf_at
 from peers.stores.runs.rows import Hollow
+from peers.stores.runs.undoing import UndoRules
 
 
 @dataclass(slots=True)
@@ -38,10 +39,12 @@ class Work:
     limited: dict[Epoch, Limited] = field(default_factory=dict)
     waiting: list[Entry] = field(default_factory=list)
     is_revised: bool = False
+    replaced: dict[Created, Entry] = field(default_factory=dict)
+    """Copies that are shown in the place of another one, or of its tombstone."""
     effects: Effects = field(default_factory=Effects)
 
 
-class CopyRules(RetentionRules, EpochRules):
+class CopyRules(RetentionRules, EpochRules, UndoRules):
     """Of the copies of one `created`, one is shown, the same in all stores that have heard the same.
 
     **Authors.** An event of a node, whose id is in its `created`, stands in epochs of that node; in those of others only as one
@@ -146,12 +149,14 @@ class CopyRules(RetentionRules, EpochRules):
         if shown.tombstone:
             copy = self._new_event(item, dot, position, work)
             self._exchange(shown, copy)
+            work.replaced[created] = copy
             return copy
         self._numbers.conflicts += 1
         if _rank(copy) < _rank(shown):
             copy = structs.replace(copy, added=shown.added, local=shown.local)
             self._exchange(shown, copy)
             self._note(leaf_at(shown), shown.position)
+            work.replaced[created] = copy
             work.is_revised = True
         else:
             self._insert_aside(copy)
@@ -185,6 +190,7 @@ class CopyRules(RetentionRules, EpochRules):
             self._swap(shown, structs.replace(best, added=shown.added, local=shown.local))
             self._note(leaf_at(shown), shown.position)
             work.effects.created[shown.created] = None
+            work.replaced[shown.created] = best
             work.is_revised = True
 
     def _first_own(self, dots: Sequence[Dot]) -> Dot:

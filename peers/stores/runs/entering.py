@@ -277,6 +277,7 @@ class EnteringRules(CopyRules):
             self._put_epochs(rows)
         self._apply(work.effects)
         shown = joined(work.shown)
+        marked = self._mark(shown, work.replaced)
         results = shown if results is None else results
         if work.is_revised or work.effects.are_any:
             current = [self._shown(event.created) for event in shown]
@@ -297,6 +298,9 @@ class EnteringRules(CopyRules):
             is_unfinished=is_unfinished,
             waiting=tuple(work.waiting),
             is_revised=work.is_revised,
+            revised=tuple(work.replaced),
+            undone=marked.undone,
+            restored=marked.restored,
             cleaning=self._cleaning(work.effects),
         )
 

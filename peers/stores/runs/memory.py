@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -52,6 +52,10 @@ class MemoryRunStore(MemoryEvents, RunRules):
         self._runs: dict[Epoch, list[RunRow]] = {}
         self._proofs: dict[Epoch, Proof] = {}
         self._fact_rows: list[bytes] = []
+        self._marks: dict[Created, Created] = {}
+        """What is undone, by the event that undoes it."""
+        self._marked_times: dict[Created, int] = {}
+        """By how many events each of these is undone."""
 
     def open(self) -> RunState:
         if not self._is_open:
@@ -268,6 +272,28 @@ class MemoryRunStore(MemoryEvents, RunRules):
     def _put_facts(self, facts: Sequence[Fact]) -> None:
         self._fact_rows += [fact.data for fact in facts]
         self._on_undo(partial(self._fact_rows.__delitem__, slice(len(self._fact_rows) - len(facts), None)))
+
+    # Marks
+
+    def _marks_by(self, undos: Collection[Created]) -> dict[Created, Created]:
+        return {undo: self._marks[undo] for undo in undos if undo in self._marks}
+
+    def _marked(self, targets: Collection[Created]) -> set[Created]:
+        self._require_open()
+        return {target for target in targets if target in self._marked_times}
+
+    def _put_marks(self, marks: Mapping[Created, Created]) -> None:
+        for undo, target in marks.items():
+            if undo not in self._marks:
+                self._set(self._marks, undo, target)
+                self._set(self._marked_times, target, self._marked_times.get(target, 0) + 1)
+
+    def _remove_marks(self, undos: Collection[Created]) -> None:
+        for undo, target in self._marks_by(undos).items():
+            self._set(self._marks, undo, None)
+            self._set(self._marked_times, target, self._marked_times[target] - 1 or None)
+
+    # Proofs
 
     def _proof_of(self, epoch: Epoch) -> Proof | None:
         return self._proofs.get(epoch)

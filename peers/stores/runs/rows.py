@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, NamedTuple, Self
@@ -33,6 +33,8 @@ class RunNumbers(EventNumbers):
     hollow: int = 0
     refused: int = 0
     waiting: int = 0
+    marked: int = 0
+    """The position up to which it is on disk that the marks of undone events are complete."""
     epoch: Epoch | None = None
 
     def copy(self) -> Self:
@@ -45,6 +47,7 @@ class RunNumbers(EventNumbers):
             self.hollow,
             self.refused,
             self.waiting,
+            self.marked,
             self.epoch,
         )
 
@@ -341,6 +344,24 @@ class RunRows(EventRows):
     @abstractmethod
     def _put_facts(self, facts: Sequence[Fact]) -> None:
         """Add these, none of which is there."""
+
+    # Marks of what is undone: pairs of the `created` of a `logux/undo`, once, and of the event that it undoes
+
+    @abstractmethod
+    def _marks_by(self, undos: Collection[Created]) -> dict[Created, Created]:
+        """The marks of these `logux/undo`."""
+
+    @abstractmethod
+    def _marked(self, targets: Collection[Created]) -> set[Created]:
+        """Those of these events that have a mark, or several."""
+
+    @abstractmethod
+    def _put_marks(self, marks: Mapping[Created, Created]) -> None:
+        """Add these; those that are there already stay."""
+
+    @abstractmethod
+    def _remove_marks(self, undos: Collection[Created]) -> None:
+        """Remove the marks of these `logux/undo`."""
 
     # For checks from outside
 

@@ -25,11 +25,11 @@ from peers.events.reconcile import (
     PIECES,
     Differ,
     Division,
+    EndsView,
     NewestEnds,
     Part,
     Reconciliation,
     Same,
-    View,
 )
 
 Vector = dict[Epoch, EpochEnd]
@@ -88,7 +88,7 @@ class Half:
         self.say(other, {epoch: end})
 
     @property
-    def view(self) -> View:
+    def view(self) -> EndsView:
         assert self.mine.view is not None
         return self.mine.view
 
@@ -335,7 +335,7 @@ def test_who_says_more_and_more_is_stopped() -> None:
 
 
 def test_who_says_less_than_before_has_less_that_counts_and_lacks_nothing_of_what_it_had() -> None:
-    view = View(Ends({NAME: EpochEnd(5)}).snapshot())
+    view = EndsView(Ends({NAME: EpochEnd(5)}).snapshot())
     for end, had in (
         (EpochEnd(4, b"h" * 16), 5),
         (EpochEnd(6, b"i" * 16), 6),

@@ -12,7 +12,11 @@
   numbers in MessagePack; see EntryPlaces. Both go on to the next row, so they grow only where writers take turns.
 - `labels` and `cursors` as in layout 2; so is `last_kept`, but that `reason` is what `kept_key` makes: files of earlier
   releases have the reason alone there until they are opened.
-- `mesh_facts`: see Fact; `number` gives the order in which they came. Files of earlier releases get it when they are opened.
+- `mesh_facts`: see Fact; `number` gives the order in which they came.
+- `undo_marks`: the `created` of each `logux/undo` that is shown, or was cleaned, and of the event that it undoes, as
+  `created_key` makes them. The fact `marked` is the position up to which they are complete; the file may have more of them.
+
+Files of earlier releases get the last two when they are opened.
 """
 
 from __future__ import annotations
@@ -120,6 +124,8 @@ NODE_OF_LABEL = "substr(created, 9, length(created) - 17)"
 
 _LATER = f"""
 CREATE TABLE IF NOT EXISTS mesh_facts (number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, fact BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS undo_marks (undo BLOB PRIMARY KEY, target BLOB NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS undo_marks_by_target ON undo_marks (target);
 CREATE INDEX IF NOT EXISTS reasons_by_node ON labels (name, {NODE_OF_LABEL}, time, created) WHERE kind = 'reason';
 CREATE INDEX IF NOT EXISTS waiting_by_time ON events (time, position) WHERE state = {WAITING}
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from itertools import count
 from pathlib import Path
@@ -36,6 +36,7 @@ from peers.stores.runs.sqlite.layout import (
 )
 from peers.stores.runs.sqlite.nodes import Nodes
 from peers.stores.runs.sqlite.places import EntryPlaces
+from peers.stores.runs.sqlite.undo_marks import UndoMarks
 from peers.stores.sqlite.layout import LABELS, damaged
 from peers.stores.sqlite.many import LOOKUP, RUN_ROWS, ManyRows
 from peers.stores.sqlite.open_file import OpenFile
@@ -92,6 +93,7 @@ class SqliteRunRows(OpenFile, RunRows):
         self._nodes = Nodes(self._execute, self._path)
         self._places = EntryPlaces(self._execute, self._names, self._path)
         self._copies = Copies(self._execute, self._nodes, self._names, self._stamp_of)
+        self._undo_marks = UndoMarks(self._execute)
 
     def _number(self, epoch: Epoch) -> int:
         """That of an epoch; a new one gets one, under which its row will be written."""
@@ -270,6 +272,20 @@ class SqliteRunRows(OpenFile, RunRows):
     def _unlabel(self, event: Entry) -> None:
         for label in event.labels:
             self._execute(_UNLABEL, (*label, event.position))
+
+    # Marks of what is undone
+
+    def _marks_by(self, undos: Collection[Created]) -> dict[Created, Created]:
+        return self._undo_marks.by(undos)
+
+    def _marked(self, targets: Collection[Created]) -> set[Created]:
+        return self._undo_marks.marked(targets)
+
+    def _put_marks(self, marks: Mapping[Created, Created]) -> None:
+        self._undo_marks.put(self._opened(), marks)
+
+    def _remove_marks(self, undos: Collection[Created]) -> None:
+        self._undo_marks.remove(undos)
 
     # Entries
 

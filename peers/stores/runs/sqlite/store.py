@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from struct import error as struct_error
@@ -26,10 +26,15 @@ from peers.stores.runs.sqlite.rows import SqliteRunRows
 from peers.stores.sqlite.counters import load_facts, save_facts
 from peers.stores.sqlite.file import explain
 from peers.stores.sqlite.layout import damaged
+from peers.stores.sqlite.many import LOOKUP
 from peers.stores.store import StoreError, Walk, WalkOptions
 
-_FACTS = ("last_added", "last_position", "events", "clock_ms", "conflicts", "hollow", "refused", "waiting")
+_FACTS = ("last_added", "last_position", "events", "clock_ms", "conflicts", "hollow", "refused", "waiting", "marked")
 
+MARKED_AT_ONCE = 50_000
+"""Positions of a file of a release before that one transaction looks at for `logux/undo`."""
+NOTED_POSITIONS = 1_000
+"""After so many it is noted that marks are complete; up to so many are looked at again at an opening."""
 CHECKED_RUNS = 64
 """Whose hashes are kept in memory."""
 _NONSENSE = (TypeError, ValueError, LookupError, AttributeError, OverflowError, AssertionError, struct_error)
@@ -68,6 +73,8 @@ class SqliteRunStore(SqliteRunRows, RunRules):
         """Runs that were read last, as far as they were: one who follows them needs only what is new. The last one last."""
         self._saved = self._numbers
         """Those in the file; never changed in place."""
+        self._is_marked = False
+        """Whether marks are complete."""
 
     def open(self) -> RunState:
         self._open()
@@ -75,6 +82,7 @@ class SqliteRunStore(SqliteRunRows, RunRules):
 
     def _open(self) -> None:
         super()._open()
+        self._mark_rest()
         if self._without_author():
             with self.transaction():
                 self._give_authors()
@@ -83,6 +91,27 @@ class SqliteRunStore(SqliteRunRows, RunRules):
             with self.transaction():
                 for leaf, position in unrecorded:
                     self._note(leaf, position)
+
+    def _mark_rest(self) -> None:
+        """Mark what is undone by events that were written since the last note, also by a release without marks."""
+        self._is_marked = False
+        after, last = self._numbers.marked, self._numbers.last_position
+        while after < last:
+            end = min(after + MARKED_AT_ONCE, last)
+            with self._explained():
+                likely = self._undo_marks.likely(after, end)
+            if likely or end - after >= NOTED_POSITIONS:
+                with self.transaction(), self._explained():
+                    for start in range(0, len(likely), LOOKUP):
+                        copies = self._copies.entries(self._copies.at(likely[start : start + LOOKUP]))
+                        self._mark((), {copy.created: copy for copy in copies})
+                    self._note_marked(end)
+            after = end
+        self._is_marked = True
+
+    def _note_marked(self, position: int) -> None:
+        if position - self._numbers.marked >= NOTED_POSITIONS:
+            self._numbers.marked = position
 
     # What is in memory
 
@@ -129,6 +158,8 @@ class SqliteRunStore(SqliteRunRows, RunRules):
         self._checked.clear()
 
     def _save(self, snapshot: _Snapshot) -> None:
+        if self._is_marked:
+            self._note_marked(self._numbers.last_position)
         save_facts(self._opened(), _FACTS, self._saved, self._numbers)
         self._saved = self._numbers.copy()
 
@@ -155,8 +186,7 @@ class SqliteRunStore(SqliteRunRows, RunRules):
     # Facts
 
     def _read_facts(self) -> Iterable[bytes]:
-        is_there = self._execute("SELECT 1 FROM sqlite_schema WHERE name = 'mesh_facts'").fetchone()
-        if not is_there:  # in a file of an earlier release that is only read
+        if not self._has_table("mesh_facts"):
             return []
         rows = self._execute("SELECT id, fact FROM mesh_facts ORDER BY number").fetchall()
         if any(not isinstance(data, bytes) or fact_id_of(data) != fact_id for fact_id, data in rows):
@@ -172,7 +202,15 @@ class SqliteRunStore(SqliteRunRows, RunRules):
         for fact in facts:
             self._execute("INSERT INTO mesh_facts (id, fact) VALUES (?, ?)", (fact.id, fact.data))
 
+    def _has_table(self, name: str) -> bool:
+        """False only in a file of an earlier release that is only read."""
+        return self._execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (name,)).fetchone() is not None
+
     # Reading
+
+    def undone(self, createds: Collection[Created]) -> set[Created]:
+        with self._explained():
+            return super().undone(createds) if self._has_table("undo_marks") else set()
 
     def find(self, created: Created) -> Entry | None:
         with self._explained():

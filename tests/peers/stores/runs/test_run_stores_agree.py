@@ -14,16 +14,18 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from peers.events.created import Created
-from peers.events.entry import Entry, encode_diff
+from peers.events.entry import Entry, encode_diff, encode_event
 from peers.events.piece import Piece
 from peers.stores.run_store import RunStore, Taken
 from peers.stores.runs import writing
 from peers.stores.runs.memory import MemoryRunStore
 from peers.stores.runs.sqlite.store import SqliteRunStore
 from peers.stores.store import Criteria
+from peers.stores.undo import undo_event
 from tests.peers.stores.runs.test_hostile_pieces import commits, signed
 from tests.support.run_house import ALL, Writer, check, event, hollowed, pieces_for, put
 
+A = {"type": "a"}
 MS = st.integers(1, 3)
 NODES = st.sampled_from(["kitchen", "Ä-room"])
 LABELS = st.sampled_from(["one", "two"])
@@ -35,12 +37,14 @@ EXTRAS = st.one_of(
 )
 EVENTS = st.lists(
     st.builds(
-        lambda ms, node, n, time, kind, extra: event(ms, kind, node=node, time=time, extra=extra, n=n),
+        lambda ms, node, n, time, kind, extra: structs.replace(
+            event(ms, "a", node=node, time=time, extra=extra, n=n), body=encode_event(kind)
+        ),
         MS,
         NODES,
         st.integers(0, 1),
         st.sampled_from([0, 0, 0, 1, 9]),
-        st.sampled_from("aab"),
+        st.sampled_from([A, A, {"type": "b"}, undo_event((2, "kitchen", 0)), undo_event((1, "Ä-room", 1))]),
         EXTRAS,
     ),
     min_size=1,
@@ -213,6 +217,8 @@ class Two:
                 assert _as_sent(one.piece(epoch, seq)) == _as_sent(other.piece(epoch, seq))
                 assert one.events_at([(epoch, seq)]) == other.events_at([(epoch, seq)])
         assert one.newest(2) == other.newest(2)
+        every = [(ms, node, n) for ms in (1, 2, 3) for node in ("kitchen", "Ä-room") for n in (0, 1)]
+        assert one.undone(every) == other.undone(every)
         for order in ("created", "added"):
             for is_backward in (False, True):
                 for index in (None, "one", "two"):
@@ -249,7 +255,8 @@ def _plain(result: Any) -> Any:
     if isinstance(result, Taken):
         errors = [str(each) if isinstance(each, ValueError) else each for each in result.results]
         fields = (result.outcomes, result.shown, result.changes, result.hollow, result.proven, result.is_unfinished)
-        return errors, fields, dict(result.ends), result.is_revised, result.cleaning
+        undone = result.undone, result.restored, result.revised
+        return errors, fields, dict(result.ends), result.is_revised, undone, result.cleaning
     return result
 
 

@@ -1,0 +1,265 @@
+"""Fold: one state of a view, folded in log order; a late event takes back what comes after it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from heapq import merge
+from typing import Any
+
+import msgspec
+
+from mesh.views.layers import Layers
+from mesh.views.state import ViewState
+from mesh.views.store import Flush, Olds, ViewProgress, ViewStore
+from mesh.views.undo import Folded, Rewinder
+from peers.events.created import Created
+from peers.events.entry import Entry
+from peers.events.reasons import with_kept
+from peers.stores.store import Place
+
+Apply = Callable[[ViewState, dict[str, Any], dict[str, Any]], Awaitable[None] | None]
+"""`apply(state, event, meta)`: changes the state by one event."""
+
+
+class _Typed(msgspec.Struct):
+    type: str
+
+
+_decode_event = msgspec.json.Decoder(dict[str, Any]).decode
+_decode_type = msgspec.json.Decoder(_Typed).decode
+
+
+def place_of(entry: Entry) -> Place:
+    """Where an event is in log order."""
+    return entry.time, entry.created
+
+
+class Fold:
+    """Used by one actor, in its turns.
+
+    All events with an `added` up to `added` are folded, but for those in `todo`, which come next, and while it `is_walking`
+    those after `walked` in log order.
+    """
+
+    def __init__(self, number: int, progress: ViewProgress, store: ViewStore, apply: Apply) -> None:
+        self.number = number
+        self.layers = Layers(store, number, keys=progress.keys, size=progress.bytes, digest=progress.digest)
+        self.rewinder = Rewinder(progress.segments, progress.place)
+        self.todo: list[Entry] = []
+        """In log order, the last one first."""
+        self.place = progress.place
+        """Of the last event that is folded."""
+        self.added, self.mark = progress.added, progress.mark
+        self.is_walking = progress.is_walking
+        self.walked = progress.place
+        self.folded, self.without = progress.folded, progress.without
+        self.copies = dict(progress.copies)
+        self.is_changed = False
+        """Whether anything is another than in the file, and in what is on its way to it."""
+        self.is_going_back = False
+        """Whether `go_back` is to follow."""
+        self._goal: Place | None = None
+        """What readers see was folded up to here, while a rewind is folded again."""
+        self._progress = progress
+        self._types = None if progress.types is None else frozenset(progress.types)
+        self._apply = apply
+        self._state = ViewState(self.layers.read_for_fold, self.layers.keys_after)
+        self._due = self.folded
+        """How many events are to be folded by now, and those in `todo` or ahead of a walk."""
+
+    # What comes
+
+    def wanted(self, entries: Iterable[Entry]) -> list[Entry]:
+        """Those of the types of this view."""
+        if self._types is None:
+            return list(entries)
+        types = self._types
+        return [entry for entry in entries if _decode_type(entry.body).type in types]
+
+    def take(self, entries: Sequence[Entry], until: int, mark: Created | None) -> Place | None:
+        """New events, with an `added` up to `until`; `mark` is the `created` of that. Nothing is to be done before.
+
+        If memory does not reach back to the first late one, its place: then `go_back` must follow.
+        """
+        new = sorted(entries, key=place_of)
+        self.added, self.mark = until, mark
+        self.is_changed = True
+        self._due += len(new)
+        if self.is_walking:  # the walk comes to those that are ahead of it
+            walked = self.walked
+            new = [entry for entry in new if walked is not None and place_of(entry) <= walked]
+        if not new:
+            return None
+        place = place_of(new[0])
+        if self.place is None or place > self.place:
+            self.todo = new[::-1]
+            return None
+        return self.rewind(place, new)
+
+    def rewind(
+        self, place: Place, new: Sequence[Entry] = (), *, without: frozenset[Created] = frozenset()
+    ) -> Place | None:
+        """Take back what was folded from a place on, and fold it again with these, and without some.
+
+        If memory does not reach back so far, the place: then `go_back` must follow.
+        """
+        if not self.rewinder.is_recent(place):
+            return place
+        self._begin_rewind()
+        assert self.layers.shadow is not None
+        gone = self.rewinder.take_back(place, self.layers.shadow)
+        self.place = self.rewinder.last_place
+        self.folded -= len(gone)
+        again = [entry for entry in merge(gone, reversed(self.todo), new, key=place_of) if entry.created not in without]
+        self._due -= len(gone) + len(self.todo) + len(new) - len(again)
+        self.todo = again[::-1]
+        return None
+
+    def go_back(self, segment: int, in_file: Olds) -> None:
+        """Go back to the begin of a segment; what the file has of old values since then. A walk follows."""
+        self._begin_rewind()
+        self.is_going_back = False
+        assert self.layers.shadow is not None
+        gone = self.rewinder.events
+        self.place = self.rewinder.go_back(segment, self.layers.shadow, in_file)
+        self.folded -= gone - self.rewinder.events
+        self.todo.clear()
+        self.is_walking, self.walked = True, self.place
+
+    def walk(self, entries: Sequence[Entry], end: Place | None) -> None:
+        """Events in log order after `walked`, up to `end`; None: these are all."""
+        self.is_changed = True
+        self.todo = [entry for entry in reversed(entries) if entry.added <= self.added]
+        self.walked = end if end is not None else self.walked
+        if end is None:
+            self.is_walking = False
+
+    # Folding
+
+    def fold_next(self) -> list[str]:
+        """Fold one event of `todo`: the keys that changed. Raises what `apply` raises, and then the event stays in `todo`."""
+        entry = self.todo[-1]
+        state = self._state
+        state.begin()
+        waits = self._apply(state, _decode_event(entry.body), meta_of(entry))
+        if waits is not None:
+            _run(waits)
+        changes = state.changes()
+        self.layers.commit(changes)
+        place = entry.time, entry.created
+        self.rewinder.add(Folded(place, entry, changes))
+        self.place = place
+        self.folded += 1
+        self.is_changed = True
+        self.todo.pop()
+        return [key for key, _, _ in changes]
+
+    def settle(self) -> list[str]:
+        """To be called when `todo` is done, or from time to time: show what was folded again, once it is whole.
+
+        The keys that readers see changed by it.
+        """
+        is_done = not self.todo and not self.is_walking
+        if is_done and self.folded < self._due:  # what was folded once is not in the log any more
+            self.without += self._due - self.folded
+        if is_done:
+            self._due = self.folded
+        is_whole = is_done or self._goal is None or (self.place is not None and self.place >= self._goal)
+        if self.layers.shadow is None or not is_whole:
+            return []
+        self._goal = None
+        return self.layers.publish()
+
+    @property
+    def is_rewound(self) -> bool:
+        """Whether readers see an older state, until what was rewound is folded again."""
+        return self.is_going_back or self.layers.shadow is not None
+
+    def has(self, added: int, place: Place | None) -> bool:
+        """Whether readers see the event with this `added`, and this place if it is known."""
+        if self.added < added or self.is_rewound:
+            return False
+        is_done = not self.todo and not self.is_walking
+        return is_done or (place is not None and self.place is not None and self.place >= place)
+
+    def shown(self) -> dict[str, Any]:
+        """What the status says of it."""
+        place = None if self.place is None else [self.place[0], list(self.place[1])]
+        return {
+            "events": self.folded,
+            "place": place,
+            "keys": self.layers.keys,
+            "bytes": self.layers.bytes,
+            "folded_without": self.without,
+        }
+
+    # The file
+
+    def progress(self) -> ViewProgress:
+        """How far it has come."""
+        return msgspec.structs.replace(
+            self._progress,
+            place=self.place,
+            added=self.added,
+            mark=self.mark,
+            is_walking=self.is_walking or bool(self.todo),
+            folded=self.folded,
+            without=self.without,
+            keys=self.layers.keys,
+            bytes=self.layers.bytes,
+            copies=dict(self.copies),
+            segments=[msgspec.structs.replace(segment) for segment in self.rewinder.segments],
+        )
+
+    def begin_flush(self, *, is_complete: bool) -> Flush:
+        """What the file lacks. Not while it `is_rewound`. `end_flush` must follow before the next one."""
+        olds, last_kept = self.rewinder.flushed()
+        merges = self.rewinder.merges()
+        first_kept = self.rewinder.first_kept()
+        layer = self.layers.begin_flush()
+        self.is_changed = False
+        return Flush(
+            self.number,
+            self.progress(),
+            layer.news,
+            layer.before,
+            olds,
+            last_kept,
+            merges,
+            first_kept,
+            is_complete=is_complete,
+        )
+
+    def end_flush(self, written: ViewProgress) -> None:
+        """The file has it."""
+        self._progress = written
+        self.layers.end_flush(written.digest)
+
+    def _begin_rewind(self) -> None:
+        self.is_changed = True
+        if self.layers.shadow is None:
+            self.layers.shadow = {}
+            self._goal = self.place
+
+
+def meta_of(entry: Entry) -> dict[str, Any]:
+    """The meta that `apply` gets: only what is the same on every node, so neither `added`, `dot` nor changes of this log."""
+    meta: dict[str, Any] = {"created": entry.created, "time": entry.time, "origin": entry.origin}
+    if entry.vouched:
+        meta["vouched"] = entry.vouched
+    return with_kept(msgspec.json.decode(entry.extra)) | meta if entry.extra else meta
+
+
+def _run(waits: Any) -> None:
+    """Run a coroutine that does not wait. Raises RuntimeError if it does, or for what is no coroutine."""
+    if not inspect.iscoroutine(waits):
+        raise TypeError(f"`apply` returned {waits!r}: it changes the state that it gets, and returns nothing")
+    try:
+        waits.send(None)
+    except StopIteration:
+        return
+    waits.close()
+    raise RuntimeError(
+        "`apply` waits for something: it must do all at once, from the state, the event and its meta alone"
+    )

@@ -1,0 +1,381 @@
+"""ViewKeeper: the actor that keeps one view up to date with the log."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from mesh.actors.log_proxy import LogProxy
+from mesh.actors.runtime.loop_actor import LoopActor
+from mesh.actors.runtime.mailbox import Runtime
+from mesh.errors import MeshError
+from mesh.views.disks import Disks
+from mesh.views.fold import Apply, Fold, place_of
+from mesh.views.opening import Found, Wanted, begin_anew, open_view
+from mesh.views.source import Cleaned, Copy, Fed, read_copies, read_new, read_on
+from mesh.views.store import ViewDisk, ViewStore
+from mesh.views.view import ShownState, ViewStop
+from peers.clock import Clock, Undo
+from peers.events.created import Created
+from peers.events.entry import Entry
+from peers.later import Later
+from peers.log.run_log import RunCommit
+from peers.stores.store import Place, StoreError
+
+LOG = logging.getLogger(__name__)
+
+FOLD_MS = 4.0
+FOLD_EVENTS = 1_000
+"""A turn of a fold ends after one or the other."""
+LOOK_EVENTS = 16
+"""Events between two looks at the clock."""
+FLUSH_MS = 500.0
+"""Between a change and its flush, at most, while the disk works."""
+FLUSH_EVENTS = 20_000
+"""Folds after which a flush begins sooner."""
+
+
+class ViewKeeper(LoopActor):
+    """Folds what is new in the log, and flushes the state to the disk, in turns of at most 5 ms.
+
+    `_work` looks what is to be done, as long as there is something; a commit of the log, a result of a disk and a timer wake
+    it. An error in `apply` stops it until `retry`.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        name: str,
+        apply: Apply,
+        types: Sequence[str] | None,
+        version: int,
+        *,
+        log: LogProxy,
+        clock: Clock,
+        store: ViewStore,
+        disk: ViewDisk,
+        shown: ShownState,
+    ) -> None:
+        super().__init__(runtime)
+        self._wanted = Wanted(name, version, None if types is None else sorted(set(types)))
+        self._apply = apply
+        self._log = log
+        self._clock = clock
+        self._store = store
+        self._disks = Disks(log, disk, clock, self.into_mailbox)
+        self._shown = shown
+        self._fold: Fold | None = None
+        """The one that goes on: that which answers, or that which will take its place."""
+        self._answering: Fold | None = None
+        self._cleaned = Cleaned()
+        self._gone: list[Entry] = []
+        """Events that were cleaned and not looked at yet."""
+        self._is_revised = True
+        """Whether another copy of an event is shown, perhaps."""
+        self._idle: Later[None] | None = None
+        """While there is nothing to do."""
+        self._is_closing = False
+        self._since_flush = 0
+        self._undo_flush: Undo | None = None
+        self._undo_log: Undo | None = None
+        self._waiters: list[tuple[int, Place | None, Later[None]]] = []
+        self._opened: Later[None] = Later()
+        shown.status = self._status
+
+    # What is asked of it
+
+    def open(self) -> Later[None]:
+        """Find the state in the file, or begin one. Resolved once there is one that answers, and has all that the log has now.
+
+        Fails with MeshError for a state of a newer version, or StoreError.
+        """
+        self._undo_log = self._log.on("commit", self._on_commit)
+        self.defer(self._work)
+        return self._opened
+
+    def after(self, added: int, place: Place | None) -> Later[None]:
+        """See View.after."""
+        done: Later[None] = Later()
+        if self._shown.stop is not None:
+            done.fail(MeshError(self._shown.stop.sentence))
+        else:
+            self._waiters.append((added, place, done))
+            self._answer()
+        return done
+
+    def retry(self) -> Later[None]:
+        """See View.retry."""
+        fold = self._fold
+        if self._shown.stop is None or fold is None:
+            return Later.done(None)
+        self._shown.stop = None
+        self._wake()
+        return self.after(fold.added, place_of(fold.todo[-1]) if fold.todo else fold.place)
+
+    async def close(self) -> None:
+        """Flush what the file lacks, once, and end. ViewStop the actor after it."""
+        self._is_closing = True
+        self._wake()
+        if not self._disks.error:
+            await self._disks.flushed
+            fold = self._fold
+            if fold is not None and fold.is_changed and not fold.is_rewound:
+                self._flush()
+                while not self._disks.flushed.is_done and not self._disks.error:
+                    await self._disks.pause(1)
+
+    def on_stop(self) -> None:
+        self._end("this node is not running")
+        self._shown.layers, self._shown.why_not = None, "this node is not running"
+
+    def on_failure(self, exception_type: Any, exception_value: Any, _: Any) -> None:
+        why = f"{exception_type.__name__}: {exception_value}"
+        self._shown.stop = ViewStop(f"the view {self._wanted.name!r} has failed: {why}", {"why": why})
+        self._end(why)
+
+    # What it hears
+
+    def _on_commit(self, commit: RunCommit) -> None:
+        """In a turn of the log: note what a look at the log does not show any more."""
+        self._gone += commit.cleaned
+        self._is_revised = self._is_revised or commit.taken.is_revised
+        self._wake()
+
+    def _wake(self) -> None:
+        idle, self._idle = self._idle, None
+        if idle is not None:
+            self.defer(idle.set)
+
+    async def _turn(self) -> None:
+        """Let others have their turns."""
+        due: Later[None] = Later()
+        self.defer(due.set)
+        await due
+
+    # One step after the other
+
+    async def _work(self) -> None:
+        try:
+            opened = await open_view(self._disks, self._wanted)
+        except (MeshError, StoreError) as error:
+            self._opened.fail(error)
+            return
+        if opened.answering is not None:
+            self._answering = self._make(opened.answering)
+            self._shown.layers = self._answering.layers
+        fold = self._answering
+        if fold is None or fold.number != opened.going_on[0]:
+            fold = self._make(opened.going_on)
+        await self._go_on(fold)
+        while not self._is_closing:
+            await self._step()
+
+    async def _step(self) -> None:
+        fold = self._fold
+        assert fold is not None
+        self._heed_cleaned(fold)
+        if self._shown.stop is not None:
+            await self._rest()
+        elif fold.layers.is_long and not fold.is_rewound:
+            await self._disks.flushed
+            self._flush()
+        elif fold.todo:
+            self._fold_some(fold)
+            await self._turn()
+        elif self._is_revised:
+            self._is_revised = False
+            if self._log.state.conflicts or fold.copies:
+                await self._compare_copies(fold, await self._disks.read_log(read_copies))
+        elif self._log.state.last_added > fold.added:
+            await self._read_news(fold)
+        elif fold.is_walking:
+            await self._walk(fold)
+        else:
+            await self._finish(fold)
+
+    async def _rest(self) -> None:
+        self._idle = Later()
+        await self._idle
+
+    def _fold_some(self, fold: Fold) -> None:
+        clock = self._clock
+        until = clock.elapsed_ms() + FOLD_MS
+        keys: dict[str, None] = {}
+        count, is_hidden = 0, fold.is_rewound
+        try:
+            for count in range(1, FOLD_EVENTS + 1):
+                keys.update(dict.fromkeys(fold.fold_next()))
+                if not fold.todo or (count % LOOK_EVENTS == 0 and clock.elapsed_ms() >= until):
+                    break
+        except Exception as error:  # noqa: BLE001 - of the application: it stops this view alone
+            self._stop_at(fold.todo[-1], error)
+        self._since_flush += count
+        shown = fold.settle()
+        self._tell(fold, shown if is_hidden else list(keys))
+        if self._since_flush >= FLUSH_EVENTS:
+            self._flush()
+        else:
+            self._flush_later()
+        self._answer()
+
+    async def _read_news(self, fold: Fold) -> None:
+        after = fold.added
+        recent = self._log.recent(after)
+        if recent is not None:
+            fed = Fed(recent.entries, recent.until)
+        else:
+            fed = await self._disks.read_log(lambda store: read_new(store, after))
+            self._heed_cleaned(fold)
+        entries = self._cleaned.new(fed, after)
+        fold.without += max(0, fed.until - after - len(entries))
+        last = fed.entries[-1] if fed.entries else None
+        mark = last.created if last is not None and last.added == fed.until else None
+        place = fold.take(fold.wanted(entries), fed.until, mark)
+        if place is not None:
+            await self._go_back(fold, place)
+        self._answer()
+
+    async def _walk(self, fold: Fold) -> None:
+        after = fold.walked
+        walked = await self._disks.read_log(lambda store: read_on(store, after))
+        self._heed_cleaned(fold)
+        fold.walk(fold.wanted(self._cleaned.in_order(walked, after)), walked.end)
+        if not fold.todo:
+            self._tell(fold, fold.settle())
+
+    async def _go_back(self, fold: Fold, place: Place) -> None:
+        """To the begin of a segment before a place; without one, fold what is there anew, and let answer what answers."""
+        fold.is_going_back = True
+        number = fold.rewinder.segment_before(place)
+        if number is not None:
+            view = fold.number
+            fold.go_back(number, await self._disks.read_views(lambda store: store.olds_since(view, number)))
+            return
+        await self._disks.flushed
+        await self._go_on(self._make(await begin_anew(self._disks, self._wanted)))
+
+    async def _compare_copies(self, fold: Fold, copies: dict[Created, Copy]) -> None:
+        """Where another copy of an event is shown than was folded, go back to before it."""
+        before, fold.copies = fold.copies, {repr(created): copy.shown for created, copy in copies.items()}
+        fold.is_changed = fold.is_changed or before != fold.copies
+        changed = [min(copy.places) for created, copy in copies.items() if before.get(repr(created)) != copy.shown]
+        if changed and fold.place is not None and min(changed) <= fold.place:
+            await self._go_back(fold, min(changed))
+
+    def _heed_cleaned(self, fold: Fold) -> None:
+        if self._gone:
+            gone, self._gone = self._gone, []
+            start = fold.rewinder.segments[0].after
+            self._cleaned.add([entry for entry in fold.wanted(gone) if start is None or place_of(entry) > start])
+            fold.is_changed = True
+
+    async def _finish(self, fold: Fold) -> None:
+        """All is folded."""
+        self._tell(fold, fold.settle())
+        if fold is not self._answering:
+            await self._disks.flushed
+            self._flush(is_complete=True)
+            await self._disks.flushed
+            return
+        if not self._opened.is_done:
+            self._opened.set(None)
+        self._answer()
+        self._flush_later()
+        await self._rest()
+
+    # The states
+
+    def _make(self, found: Found) -> Fold:
+        return Fold(*found, self._store, self._apply)
+
+    async def _go_on(self, fold: Fold) -> None:
+        number = fold.number
+        self._cleaned = Cleaned(await self._disks.read_views(lambda store: store.cleaned(number)))
+        self._fold, self._is_revised = fold, True
+        if self._answering not in (None, fold) and not self._opened.is_done:
+            self._opened.set(None)  # it answers with what it had
+        self._clear_some()
+
+    def _clear_some(self) -> None:
+        """Delete states that are not needed any more, little by little."""
+
+        def on_cleared(done: Later[bool]) -> None:
+            if done.exception is None and done.result() and not self._is_closing:
+                self._clear_some()
+
+        self._disks.ask_views(lambda store: store.clear_some()).then(on_cleared)
+
+    def _flush_later(self) -> None:
+        fold = self._fold
+        if fold is not None and fold.is_changed and self._undo_flush is None and not self._is_closing:
+            self._undo_flush = self._clock.call_later(FLUSH_MS, self.into_mailbox(self._flush))
+
+    def _flush(self, *, is_complete: bool = False) -> None:
+        """Begin a flush, unless one goes on, or readers see an older state."""
+        if self._undo_flush is not None:
+            self._undo_flush()
+            self._undo_flush = None
+        fold = self._fold
+        if fold is None or fold.is_rewound or not self._disks.flushed.is_done:
+            return
+
+        def then() -> None:
+            if is_complete:
+                self._answering, self._shown.layers = fold, fold.layers
+                self._clear_some()
+            if fold.is_changed:
+                self._flush_later()
+
+        self._since_flush = 0
+        self._disks.flush(fold, self._cleaned, is_complete=is_complete, then=then)
+
+    # Who waits
+
+    def _stop_at(self, entry: Entry, error: Exception) -> None:
+        self._shown.stop = ViewStop.at(self._wanted.name, entry, error)
+        LOG.error("%s", self._shown.stop.sentence, exc_info=error)
+        if self._answering is None:
+            self._shown.why_not = self._shown.stop.sentence
+        if not self._opened.is_done:
+            self._opened.set(None)
+        self._fail_waiters(self._shown.stop.sentence)
+
+    def _answer(self) -> None:
+        fold = self._fold
+        if self._waiters and fold is not None and fold is self._answering:
+            ready = [waiter for waiter in self._waiters if fold.has(waiter[0], waiter[1])]
+            self._waiters = [waiter for waiter in self._waiters if waiter not in ready]
+            for _, _, done in ready:
+                done.set(None)
+
+    def _fail_waiters(self, why: str) -> None:
+        waiters, self._waiters = self._waiters, []
+        for _, _, done in waiters:
+            done.fail(MeshError(why))
+
+    def _tell(self, fold: Fold, keys: list[str]) -> None:
+        if keys and fold is self._answering:
+            self._shown.tell(keys)
+
+    def _end(self, why: str) -> None:
+        if self._undo_flush is not None:
+            self._undo_flush()
+        if self._undo_log is not None:
+            self._undo_log()
+        self._fail_waiters(f"the view {self._wanted.name!r} has ended: {why}")
+        if not self._opened.is_done:
+            self._opened.fail(MeshError(f"the view {self._wanted.name!r} has ended: {why}"))
+
+    def _status(self) -> dict[str, Any]:
+        fold, shown = self._fold, self._answering or self._fold
+        last = self._log.state.last_added if self._log.is_open else 0
+        stop = self._shown.stop
+        row: dict[str, Any] = {"name": self._wanted.name, "version": self._wanted.version, "types": self._wanted.types}
+        waits = self._idle is None  # for a rewind, as a rule
+        row |= {"behind": max(0, last - (shown.added if shown is not None else 0), int(waits))}
+        row |= shown.shown() if shown is not None else {}
+        row["rebuild"] = None if fold is None or fold is self._answering else fold.shown() | {"of": fold.added}
+        row["error"] = None if stop is None else stop.shown
+        row["store_error"] = self._disks.error or None
+        return row

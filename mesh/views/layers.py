@@ -1,0 +1,210 @@
+"""Layers: the state of a view as memory and the file have it together, for folds and for readers in any thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from mesh.forking import work_lock
+from mesh.views.state import Change
+from mesh.views.store import Olds, ViewStore, changed_digest
+from mesh.views.values import Text, decode
+
+CACHED_KEYS = 65_536
+CACHED_BYTES = 8 * 1024 * 1024
+FLUSH_KEYS = 20_000
+FLUSH_BYTES = 8 * 1024 * 1024
+"""Changes that wait for the disk, at most; as many may be on their way to it."""
+PAGE_KEYS = 1_000
+"""Keys that one look at the file reads."""
+LAST_CHARACTER = 0x10FFFF
+SURROGATES = range(0xD800, 0xE000)
+
+
+@dataclass(slots=True)
+class Layer:
+    """Keys that changed, with their values now, and before in the layer below."""
+
+    news: dict[str, Text] = field(default_factory=dict)
+    before: Olds = field(default_factory=dict)
+    size: int = 0
+    """Bytes of its values, or more."""
+
+
+class Layers:
+    """From above: what a rewind folds again, which no reader sees before it is whole; what changed since the last flush; what
+    is being flushed; what was read before; the file.
+
+    Folds call the methods on the loop; readers may be in any thread, and see whole folds only.
+    """
+
+    def __init__(self, store: ViewStore, view: int, *, keys: int, size: int, digest: str) -> None:
+        self.keys, self.bytes = keys, size
+        """As readers see it; of keys and values."""
+        self.shadow: dict[str, Text] | None = None
+        """While a rewind is folded again."""
+        self._store = store
+        self._view = view
+        self._digest = digest
+        """Of the file."""
+        self._top = Layer()
+        self._flushing = Layer()
+        self._cache: dict[str, Text] = {}
+        self._cache_bytes = 0
+        self._lock = work_lock(is_inner=True)
+
+    # For folds
+
+    def read_for_fold(self, key: str) -> Text:
+        """The text of a key for the next fold."""
+        shadow = self.shadow
+        if shadow is not None and key in shadow:
+            return shadow[key]
+        return self.read(key)
+
+    def keys_after(self, after: str) -> Iterator[str]:
+        """All keys after one, in order, for the next fold."""
+        shadow = self.shadow or {}
+        news = sorted(key for key, text in shadow.items() if text is not None and key > after)
+        at = 0
+        for key, _ in self._pairs(after, None):
+            while at < len(news) and news[at] < key:
+                yield news[at]
+                at += 1
+            if key not in shadow:
+                yield key
+        yield from news[at:]
+
+    def commit(self, changes: list[Change]) -> None:
+        """One fold is done: readers see all of it, or nothing, as in a rewind."""
+        shadow = self.shadow
+        if shadow is not None:
+            for key, _, new in changes:
+                shadow[key] = new
+            return
+        with self._lock:
+            self._set(changes)
+
+    def publish(self) -> list[str]:
+        """What was folded again is whole: readers see it. The keys that have other values than before."""
+        shadow, self.shadow = self.shadow or {}, None
+        with self._lock:
+            changes = [(key, old, new) for key, new in shadow.items() if (old := self._read(key)) != new]
+            self._set(changes)
+        return [key for key, _, _ in changes]
+
+    @property
+    def is_long(self) -> bool:
+        """Whether so much waits for a flush that no more may come."""
+        return len(self._top.news) >= FLUSH_KEYS or self._top.size >= FLUSH_BYTES
+
+    def begin_flush(self) -> Layer:
+        """What is to be written now. `end_flush` must follow before the next one."""
+        with self._lock:
+            self._flushing, self._top = self._top, Layer()
+            return self._flushing
+
+    def end_flush(self, digest: str) -> None:
+        """It is in the file, whose digest is this now."""
+        with self._lock:
+            for key, text in self._flushing.news.items():
+                self._remember(key, text)
+            self._flushing = Layer()
+            self._digest = digest
+
+    # For readers
+
+    def read(self, key: str) -> Text:
+        """The text of a key."""
+        with self._lock:
+            return self._read(key)
+
+    def page(self, prefix: str, after: str | None, limit: int) -> list[tuple[str, Any]]:
+        """Up to `limit` keys that begin with `prefix` and come after one, in order, with their values."""
+        before = _after_all(prefix)
+        found: list[tuple[str, Any]] = []
+        if not prefix or (after is not None and after >= prefix):
+            start = after or ""
+        else:
+            start = prefix
+            if limit > 0 and (after is None or after < prefix) and (own := self.read(prefix)) is not None:
+                found.append((prefix, decode(own)))
+        with self._lock:
+            for key, text in self._pairs(start, before):
+                if len(found) >= limit:
+                    break
+                found.append((key, decode(text)))
+        return found
+
+    def digest(self) -> str:
+        """Of all that readers see, in 64 hexadecimal digits."""
+        with self._lock:
+            flushing = changed_digest(self._digest, self._flushing.before, self._flushing.news)
+            return changed_digest(flushing, self._top.before, self._top.news).zfill(64)
+
+    # Parts
+
+    def _set(self, changes: list[Change]) -> None:
+        news, before = self._top.news, self._top.before
+        for key, old, new in changes:
+            news[key] = new
+            if key not in before:
+                before[key] = old
+            if old is None:
+                self.keys += 1
+                self.bytes += len(key)
+            else:
+                self.bytes -= len(old)
+            if new is None:
+                self.keys -= 1
+                self.bytes -= len(key)
+            else:
+                self.bytes += len(new)
+                self._top.size += len(new)
+
+    def _read(self, key: str) -> Text:
+        for news in (self._top.news, self._flushing.news, self._cache):
+            if key in news:
+                return news[key]
+        text = self._store.read(self._view, key)
+        self._remember(key, text)
+        return text
+
+    def _remember(self, key: str, text: Text) -> None:
+        cache = self._cache
+        before = cache.pop(key, None)
+        self._cache_bytes += len(text or b"") - len(before or b"")
+        cache[key] = text
+        while len(cache) > CACHED_KEYS or self._cache_bytes > CACHED_BYTES:
+            oldest = next(iter(cache))
+            self._cache_bytes -= len(cache.pop(oldest) or b"")
+
+    def _pairs(self, after: str, before: str | None) -> Iterator[tuple[str, bytes]]:
+        """Keys with their texts, in order."""
+        while True:
+            page = self._store.page(self._view, after, before, PAGE_KEYS)
+            is_last = len(page) < PAGE_KEYS
+            end = before if is_last else page[-1][0] + "\0"
+            found = dict(page)
+            for layer in (self._flushing, self._top):
+                for key, text in layer.news.items():
+                    if key > after and (end is None or key < end):
+                        if text is None:
+                            found.pop(key, None)
+                        else:
+                            found[key] = text
+            yield from sorted(found.items())
+            if is_last:
+                return
+            after = page[-1][0]
+
+
+def _after_all(prefix: str) -> str | None:
+    """The first text after all that begin with `prefix`; None if there is none."""
+    while prefix and ord(prefix[-1]) == LAST_CHARACTER:
+        prefix = prefix[:-1]
+    if not prefix:
+        return None
+    following = ord(prefix[-1]) + 1
+    return prefix[:-1] + chr(SURROGATES.stop if following in SURROGATES else following)

@@ -1,0 +1,155 @@
+"""What a fold reads from the log: new events, pages in log order, which copies are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+from typing import NamedTuple
+
+from mesh.views.fold import place_of
+from peers.events.created import Created
+from peers.events.entry import Entry
+from peers.stores.run_store import RunStore
+from peers.stores.store import Place
+
+PAGE = 1_000
+"""Events that one look at the log reads."""
+MAX_COPIES = 1_000
+"""Events of which copies differ that are watched: the last ones."""
+CLEANED_BYTES = 8 * 1024 * 1024
+"""Of cleaned events that may be folded again; beyond it the oldest are forgotten."""
+
+
+class Fed(NamedTuple):
+    """New events."""
+
+    entries: Sequence[Entry]
+    until: int
+    """They are all up to this `added`."""
+
+
+class Walked(NamedTuple):
+    """Events in log order."""
+
+    entries: Sequence[Entry]
+    end: Place | None
+    """They are all up to this place; None: all that there are."""
+
+
+def read_new(store: RunStore, after: int) -> Fed:
+    """Events that were added after one."""
+    entries = store.each(order="added", since=after, limit=PAGE)
+    is_end = len(entries) < PAGE
+    return Fed(entries, max(after, store.state.last_added) if is_end else entries[-1].added)
+
+
+def read_on(store: RunStore, after: Place | None) -> Walked:
+    """Events after a place."""
+    entries = store.each(order="created", younger_than=after, limit=PAGE)
+    return Walked(entries, None if len(entries) < PAGE else place_of(entries[-1]))
+
+
+def read_mark(store: RunStore, added: int) -> Created | None:
+    """The `created` of the event with this `added`; None if it is not shown."""
+    found = store.each(order="added", since=added - 1, limit=1)
+    return found[0].created if found and found[0].added == added else None
+
+
+class Copy(NamedTuple):
+    """Of an event of which copies differ."""
+
+    shown: str
+    """Stands for the copy that is shown."""
+    places: tuple[Place, ...]
+    """Of all copies."""
+
+
+def read_copies(store: RunStore) -> dict[Created, Copy]:
+    """Events of which copies differ, the last MAX_COPIES."""
+    found: dict[Created, Copy] = {}
+    for aside in store.aside(MAX_COPIES):
+        created = aside.created
+        known = found.get(created)
+        if known is None:
+            shown = store.find(created)
+            if shown is None:
+                continue
+            mark = sha256(shown.body + b"\0" + shown.extra).hexdigest()[:16]
+            known = Copy(f"{shown.time} {mark}", (place_of(shown),))
+        found[created] = Copy(known.shown, (*known.places, place_of(aside)))
+    return found
+
+
+class Cleaned:
+    """Cleaned events that may be folded for the first time, or again after a rewind: the log has them no more."""
+
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        self._entries = {entry.created: entry for entry in entries}
+        self._bytes = sum(entry.size for entry in self._entries.values())
+        self._unwritten: dict[int, Entry] = {}
+        self._forgotten: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """These are cleaned."""
+        for entry in entries:
+            self.forget([entry.created])
+            self._entries[entry.created] = entry
+            self._unwritten[entry.position] = entry
+            self._bytes += entry.size
+        if self._bytes > CLEANED_BYTES:
+            for entry in sorted(self._entries.values(), key=place_of):
+                self.forget([entry.created])
+                if self._bytes <= CLEANED_BYTES * 3 // 4:
+                    break
+
+    def forget(self, createds: Iterable[Created]) -> None:
+        """These are not needed any more."""
+        for created in createds:
+            entry = self._entries.pop(created, None)
+            if entry is not None:
+                self._bytes -= entry.size
+                if self._unwritten.pop(entry.position, None) is None:
+                    self._forgotten.append(entry.position)
+
+    def forget_before(self, place: Place | None, added: int) -> None:
+        """Nothing goes back before a place any more, and all up to `added` was folded."""
+        if place is not None and self._entries:
+            self.forget(
+                [entry.created for entry in self._entries.values() if entry.added <= added and place_of(entry) <= place]
+            )
+
+    def new(self, fed: Fed, after: int) -> list[Entry]:
+        """New events, with those that were cleaned meanwhile."""
+        if not self._entries:
+            return list(fed.entries)
+        known = {entry.created for entry in fed.entries}
+        gone = [entry for entry in self._entries.values() if after < entry.added <= fed.until]
+        return [*fed.entries, *[entry for entry in gone if entry.created not in known]]
+
+    def in_order(self, walked: Walked, after: Place | None) -> list[Entry]:
+        """Events in log order, with those that were cleaned."""
+        if not self._entries:
+            return list(walked.entries)
+        known = {entry.created for entry in walked.entries}
+        gone = [
+            entry
+            for entry in self._entries.values()
+            if (after is None or place_of(entry) > after)
+            and (walked.end is None or place_of(entry) <= walked.end)
+            and entry.created not in known
+        ]
+        return sorted([*walked.entries, *gone], key=place_of)
+
+    def place(self, created: Created) -> Place | None:
+        """Where a cleaned event is in log order."""
+        entry = self._entries.get(created)
+        return None if entry is None else place_of(entry)
+
+    def flushed(self) -> tuple[list[Entry], list[int]]:
+        """What the file lacks, and positions that it is to forget: it will."""
+        unwritten, forgotten = list(self._unwritten.values()), self._forgotten
+        self._unwritten, self._forgotten = {}, []
+        return unwritten, forgotten

@@ -1,0 +1,188 @@
+"""Rewinds: what the last folds changed, event by event in memory, and by segments in the file."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from mesh.views.state import Change
+from mesh.views.store import Olds, Segment
+from peers.events.entry import Entry
+from peers.stores.store import Place
+
+FOLDED_EVENTS = 4_096
+"""Folds that memory can take back one by one; at most twice as many."""
+FOLDED_BYTES = 8 * 1024 * 1024
+SEGMENT_EVENTS = 1_000
+SEGMENT_SHARE = 8
+"""A segment has at most 1/8 of the events that were folded after it, or SEGMENT_EVENTS: so there are few."""
+OLDS_BYTES = 64 * 1024 * 1024
+"""Of all old values; beyond it the oldest are dropped."""
+OLD_BYTES = 24
+"""What an old value takes beside itself and its key, roughly."""
+
+
+class Folded(NamedTuple):
+    """One fold."""
+
+    place: Place
+    entry: Entry
+    changes: list[Change]
+
+
+class Rewinder:
+    """Keeps what is needed to go back to an earlier place: in memory for the last folds, then to the begin of a segment."""
+
+    def __init__(self, segments: list[Segment], place: Place | None) -> None:
+        """`segments` are those in the file, up to `place`."""
+        self.segments = segments or [Segment(1, place)]
+        self.pending: dict[int, Olds] = {}
+        """Old values that are not in the file yet, by segment."""
+        self.last_kept: int | None = None
+        """Segments in the file after it are no longer valid."""
+        self._tail: list[Folded] = []
+        self._tail_after = place
+        """The place before the first fold of the tail."""
+        self._tail_bytes = 0
+
+    @property
+    def events(self) -> int:
+        """Folds that the segments reach back."""
+        return sum(segment.events for segment in self.segments)
+
+    def add(self, folded: Folded) -> None:
+        """One more fold."""
+        segment = self.segments[-1]
+        if segment.events >= SEGMENT_EVENTS:
+            assert self.last_place is not None
+            segment = Segment(segment.number + 1, self.last_place)
+            self.segments.append(segment)
+        segment.events += 1
+        olds = self.pending.setdefault(segment.number, {})
+        for key, old, _ in folded.changes:
+            if key not in olds:
+                olds[key] = old
+                segment.bytes += OLD_BYTES + len(key) + len(old or b"")
+        self._tail.append(folded)
+        self._tail_bytes += folded.entry.size
+        if len(self._tail) > 2 * FOLDED_EVENTS or self._tail_bytes > 2 * FOLDED_BYTES:
+            self._trim()
+
+    @property
+    def last_place(self) -> Place | None:
+        """That of the last fold."""
+        return self._tail[-1].place if self._tail else self._tail_after
+
+    def is_recent(self, place: Place) -> bool:
+        """Whether memory reaches back to before this place."""
+        return self._tail_after is None or self._tail_after < place
+
+    def take_back(self, place: Place, state: Olds) -> list[Entry]:
+        """Take back all folds from a place on, which is recent: put old values into `state`. What was folded, in order."""
+        tail, at = self._tail, len(self._tail)
+        while at and tail[at - 1].place >= place:
+            at -= 1
+            for key, old, _ in tail[at].changes:
+                state[key] = old
+            self._tail_bytes -= tail[at].entry.size
+        gone = [folded.entry for folded in tail[at:]]
+        del tail[at:]
+        self._cut(len(gone))
+        return gone
+
+    def segment_before(self, place: Place) -> int | None:
+        """The number of the last segment that begins before a place; None if there is none."""
+        found = [segment.number for segment in self.segments if segment.after is None or segment.after < place]
+        return found[-1] if found else None
+
+    def go_back(self, number: int, state: Olds, in_file: Olds) -> Place | None:
+        """Go back to the begin of a segment: put old values into `state`. `in_file` are those of the file since then.
+
+        The place before it.
+        """
+        for pending in sorted(self.pending, reverse=True):
+            if pending >= number:
+                state.update(self.pending[pending])
+        state.update(in_file)
+        at = next(at for at, segment in enumerate(self.segments) if segment.number == number)
+        segment = self.segments[at]
+        self._drop_after(at)
+        segment.events = 0
+        self._tail.clear()
+        self._tail_bytes, self._tail_after = 0, segment.after
+        return segment.after
+
+    def merges(self) -> list[tuple[int, int]]:
+        """Segments that take in the one behind them now, so that their number stays small."""
+        found: list[tuple[int, int]] = []
+        after = self.events
+        at = 0
+        while at + 2 < len(self.segments):  # the last one still grows
+            one, other = self.segments[at : at + 2]
+            both = one.events + other.events
+            if both <= max(SEGMENT_EVENTS, (after - both) // SEGMENT_SHARE):
+                self._merge(at, found)
+            else:
+                after -= one.events
+                at += 1
+        return found
+
+    def first_kept(self) -> int:
+        """The number of the oldest segment that is kept: the old values of all after it are not too many."""
+        total = 0
+        for at in range(len(self.segments) - 1, 0, -1):
+            total += self.segments[at].bytes
+            if total > OLDS_BYTES:
+                for segment in self.segments[:at]:
+                    self.pending.pop(segment.number, None)
+                del self.segments[:at]
+                break
+        return self.segments[0].number
+
+    def flushed(self) -> tuple[dict[int, Olds], int | None]:
+        """Old values for the file, and `last_kept`: it will have them."""
+        pending, self.pending = self.pending, {}
+        last_kept, self.last_kept = self.last_kept, None
+        return pending, last_kept
+
+    def _merge(self, at: int, found: list[tuple[int, int]]) -> None:
+        one, other = self.segments[at], self.segments.pop(at + 1)
+        one.events += other.events
+        one.bytes += other.bytes
+        found.append((one.number, other.number))
+
+    def _cut(self, events: int) -> None:
+        """So many of the last events are not folded any more; the old values of a part of a segment stay good."""
+        place = self.last_place
+        at = len(self.segments) - 1
+        while at and not _is_before(self.segments[at].after, place):
+            events -= self.segments[at].events
+            at -= 1
+        self._drop_after(at)
+        segment = self.segments[at]
+        segment.events = max(0, segment.events - max(0, events))
+        if segment.after != place and not _is_before(segment.after, place):  # memory reaches back further
+            self.segments[at] = Segment(segment.number, place)
+            self.pending.clear()
+            self.last_kept = segment.number - 1
+
+    def _drop_after(self, at: int) -> None:
+        for segment in self.segments[at + 1 :]:
+            self.pending.pop(segment.number, None)
+        if len(self.segments) > at + 1:
+            number = self.segments[at].number
+            self.last_kept = number if self.last_kept is None else min(number, self.last_kept)
+        del self.segments[at + 1 :]
+
+    def _trim(self) -> None:
+        gone = len(self._tail) - FOLDED_EVENTS
+        if self._tail_bytes > FOLDED_BYTES:
+            gone = max(gone, len(self._tail) // 2)
+        for folded in self._tail[:gone]:
+            self._tail_bytes -= folded.entry.size
+        self._tail_after = self._tail[gone - 1].place
+        del self._tail[:gone]
+
+
+def _is_before(one: Place | None, other: Place | None) -> bool:
+    """Whether one place, or the begin of the log, is before another."""
+    return other is not None and (one is None or one < other)

@@ -1,0 +1,88 @@
+"""The values of a view: JSON text, equal for equal values, and a sentence for what JSON has not."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from math import isfinite
+from typing import Any
+
+import msgspec
+
+MAX_STATE_KEY_BYTES = 1024
+MAX_VALUE_BYTES = 1024 * 1024
+"""Of one value: each fold that reads a key costs time in the size of its value."""
+
+Text = bytes | None
+"""The JSON text of a value; None where the key has none."""
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
+decode = msgspec.json.Decoder().decode
+"""The value of a JSON text."""
+
+
+def encode_value(key: str, value: Any) -> bytes:
+    """The JSON text of the value of a key: the same for equal values, whatever the order of their keys.
+
+    Raises TypeError, with the path of what JSON has not, or ValueError for a text that is too long or is no text.
+    """
+    try:
+        text = _encode(value)
+        is_json = decode(text) == value  # what JSON has not was written as something else
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        is_json, text = False, b""
+    if not is_json:
+        raise _refusal(value, f"state[{key!r}]") or TypeError(f"state[{key!r}] has no value of JSON: {value!r}")
+    if len(text) > MAX_VALUE_BYTES:
+        raise ValueError(f"state[{key!r}] has {len(text)} bytes, and at most {MAX_VALUE_BYTES} fit: use several keys")
+    return text
+
+
+def check_key(key: Any) -> str:
+    """`key` itself. Raises TypeError or ValueError, with a sentence, for what is no key of a view."""
+    if not isinstance(key, str):
+        raise TypeError(f"the keys of a view are text, not {key!r}")
+    try:
+        size = len(key) if key.isascii() else len(key.encode())
+    except UnicodeEncodeError:
+        raise ValueError(f"the key {key!r} is no text: it has half of a surrogate pair") from None
+    if size > MAX_STATE_KEY_BYTES or "\0" in key:
+        raise ValueError(f"the key {key[:40]!r} has {size} bytes: at most {MAX_STATE_KEY_BYTES} fit, and no zero byte")
+    return key
+
+
+def weight(key: str, text: Text) -> int:
+    """What a key and its value add to the digest of a state; nothing where there is no value.
+
+    The digest is the sum of these modulo 2**256: it does not depend on the order in which keys came.
+    """
+    if text is None:
+        return 0
+    name = key.encode()
+    return int.from_bytes(sha256(b"%d:%b%b" % (len(name), name, text)).digest(), "big")
+
+
+def _refusal(value: Any, path: str) -> Exception | None:
+    """What is wrong with the first part of `value` that JSON has not, as an error that names its path."""
+    if value is None or isinstance(value, bool | int):
+        return None
+    if isinstance(value, float):
+        return None if isfinite(value) else ValueError(f"{path} is {value}, which is no number of JSON")
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return ValueError(f"{path} is no text: it has half of a surrogate pair")
+        return None
+    if isinstance(value, list):
+        found = (_refusal(item, f"{path}[{at}]") for at, item in enumerate(value))
+        return next((error for error in found if error is not None), None)
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                return TypeError(f"{path} has the key {key!r}: keys of JSON are text")
+            error = _refusal(item, f"{path}[{key!r}]")
+            if error is not None:
+                return error
+        return None
+    name = type(value).__name__
+    return TypeError(f"{path} is a {name}, which JSON has not: store text, numbers, True, False, None, lists or dicts")

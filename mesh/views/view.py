@@ -1,0 +1,173 @@
+"""View: what an application reads of a state that is folded from the log."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+from mesh.errors import MeshError
+from mesh.views.layers import Layers
+from mesh.views.values import decode
+from peers.clock import Undo
+from peers.emitter import Emitter
+from peers.events.entry import Entry
+from peers.later import Later
+from peers.log.draft import Meta, read_created
+from peers.stores.store import Place
+
+LOG = logging.getLogger(__name__)
+PAGE_ITEMS = 1_000
+TRACEBACK_PARTS = 8
+"""Of a traceback, the last ones, in the status."""
+
+
+class ViewStop(NamedTuple):
+    """Why a view has stopped."""
+
+    sentence: str
+    shown: dict[str, Any]
+    """What the status says of it."""
+
+    @classmethod
+    def at(cls, name: str, entry: Entry, error: Exception) -> ViewStop:
+        """`apply` has raised an error for this event."""
+        kind, why = entry.event["type"], f"{type(error).__name__}: {error}"
+        created = list(entry.created)
+        return cls(
+            f"the view {name!r} has stopped at the event {created} of type {kind!r}, of which its `apply` raised {why}; "
+            "correct it and start again, or call `retry()`",
+            {
+                "created": created,
+                "type": kind,
+                "why": why,
+                "traceback": "".join(traceback.format_exception(error)[-TRACEBACK_PARTS:]),
+            },
+        )
+
+
+class ShownState:
+    """What readers of a view see now; its keeper changes it."""
+
+    def __init__(self) -> None:
+        self.layers: Layers | None = None
+        """The state that answers; None: there is none yet, or no more."""
+        self.why_not = "this view is being opened"
+        """While there is none."""
+        self.stop: ViewStop | None = None
+        """Why the view has stopped; None while it folds."""
+        self.emitter = Emitter()
+        self.status: Callable[[], dict[str, Any]] = dict
+        """A row of `views` in the status."""
+
+    def tell(self, keys: list[str]) -> None:
+        """Tell the listeners of `change` that these keys have other values."""
+        try:
+            self.emitter.emit("change", keys)
+        except Exception:
+            LOG.exception("a listener of a view failed")
+
+
+class Folding(Protocol):
+    """What a view asks of the actor that folds it."""
+
+    def after(self, added: int, place: Place | None) -> Later[None]: ...
+
+    def retry(self) -> Later[None]: ...
+
+
+class View:
+    """A map of text keys to JSON values, folded from the log: `await node.view(...)` makes it. Its meaning is said there.
+
+        stock = await node.view("stock", apply, types=["shop/sold", "shop/received"])
+        print(stock["apple"], len(stock), stock.get("pear", 0))
+
+    Reads answer at once, in any thread, with copies, and see whole folds only: never half of one, and never a state in which
+    events are taken back that are folded again just then. After an error in `apply` they go on to answer, with the state before
+    that event; `error` says so. Every read raises MeshError while the node does not run, and StoreError if the disk fails.
+    """
+
+    def __init__(self, name: str, shown: ShownState, folding: Folding) -> None:
+        self.name = name
+        self._shown = shown
+        self._folding = folding
+
+    @property
+    def error(self) -> str:
+        """Why this view has stopped, with the event and the key; empty while it folds. See `retry`."""
+        return "" if self._shown.stop is None else self._shown.stop.sentence
+
+    def __getitem__(self, key: str) -> Any:
+        text = self._layers.read(key)
+        if text is None:
+            raise KeyError(key)
+        return decode(text)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of a key, or `default`."""
+        text = self._layers.read(key)
+        return default if text is None else decode(text)
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and self._layers.read(key) is not None
+
+    def __len__(self) -> int:
+        return self._layers.keys
+
+    def items(self, *, prefix: str = "", limit: int = PAGE_ITEMS, after: str | None = None) -> list[tuple[str, Any]]:
+        """Keys with their values, in the order of the keys: those that begin with `prefix`, at most `limit`.
+
+        `after` is the last key of the page before. A page is of one moment; two pages may be of different ones.
+        """
+        return self._layers.page(prefix, after, limit)
+
+    def digest(self) -> str:
+        """64 hexadecimal digits, equal for equal states: the sum, modulo 2**256, of the SHA-256 of each key with its value.
+
+        Nodes that folded the same events with the same `apply` have the same one.
+        """
+        return self._layers.digest()
+
+    def after(self, event: Meta | Entry | int) -> Later[View]:
+        """This view, once it has folded an event: given by its meta or its `added`, as this node's log gave them.
+
+        An event of another type, or one that was undone or cleaned, counts as folded when the view has come past it. Fails with
+        MeshError if the view has stopped, stops before, or the node ends, and with ValueError for what has no `added`.
+        """
+        place: Place | None = None
+        if isinstance(event, Entry):
+            added, place = event.added, (event.time, event.created)
+        elif isinstance(event, dict):
+            found = event.get("added")
+            if not isinstance(found, int) or not isinstance(event.get("time"), int):
+                return Later.failed(
+                    ValueError(f"take a meta that `add` returned, with `added` and `time`, not {event!r}")
+                )
+            added, place = found, (event["time"], read_created(event.get("created")))
+        elif isinstance(event, int) and not isinstance(event, bool):
+            added = event
+        else:
+            return Later.failed(ValueError(f"take a meta that `add` returned, or its `added`, not {event!r}"))
+        return self._folding.after(added, place).transform(lambda _: self)
+
+    def on(self, event: str, listener: Callable[[list[str]], Any]) -> Undo:
+        """Call `listener(keys)` on the node's loop after each change, with the keys that have other values; returns the undo.
+
+        `event` is `change`. The listener must be a plain function that does not block; what it raises is logged. Raises
+        ValueError for another event.
+        """
+        if event != "change":
+            raise ValueError(f"there is no event {event!r} here: take 'change'")
+        return self._shown.emitter.on(event, listener)
+
+    def retry(self) -> Later[None]:
+        """Go on after an error in `apply`, with the event that failed. Fails with MeshError if it fails again."""
+        return self._folding.retry()
+
+    @property
+    def _layers(self) -> Layers:
+        layers = self._shown.layers
+        if layers is None:
+            raise MeshError(f"the view {self.name!r}: {self._shown.why_not}")
+        return layers
