@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -171,3 +172,11 @@ def test_the_package_names_the_plugin_by_its_module() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
     assert project["entry-points"]["pytest11"] == {"mesh.lab.pytest_plugin": "mesh.lab.pytest_plugin"}
+
+
+def test_the_example_in_the_readme_passes(pytester: pytest.Pytester) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    (example,) = [block for block in blocks if "mark.seeds" in block]
+    pytester.makepyfile(example)
+
+    pytester.runpytest(*PLUGIN, "-k", "seed7 or seed23").assert_outcomes(passed=2, deselected=48)
