@@ -1,4 +1,4 @@
-"""Three tills sell the last apple twice while they are apart: all end with the same stock, and say what is oversold."""
+"""Three tills, apart, sell the last apple twice: all end with one stock, which says so."""
 
 from mesh import AppNode
 from mesh.lab import Cluster, Room, scenario
