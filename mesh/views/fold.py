@@ -55,6 +55,8 @@ class Fold:
         self.walked = progress.place
         self.folded, self.without = progress.folded, progress.without
         self.copies = dict(progress.copies)
+        self.changed = progress.changed
+        """Events that became undone or are shown in another way, which is not heeded yet."""
         self.is_changed = False
         """Whether anything is another than in the file, and in what is on its way to it."""
         self.is_going_back = False
@@ -86,9 +88,7 @@ class Fold:
         self.added, self.mark = until, mark
         self.is_changed = True
         self._due += len(new)
-        if self.is_walking:  # the walk comes to those that are ahead of it
-            walked = self.walked
-            new = [entry for entry in new if walked is not None and place_of(entry) <= walked]
+        new = [entry for entry in new if not self.is_ahead(place_of(entry))]
         if not new:
             return None
         place = place_of(new[0])
@@ -112,9 +112,17 @@ class Fold:
         self.place = self.rewinder.last_place
         self.folded -= len(gone)
         again = [entry for entry in merge(gone, reversed(self.todo), new, key=place_of) if entry.created not in without]
-        self._due -= len(gone) + len(self.todo) + len(new) - len(again)
+        self._due -= len(without)
         self.todo = again[::-1]
         return None
+
+    def is_ahead(self, place: Place) -> bool:
+        """Whether a walk comes to this place."""
+        return self.is_walking and (self.walked is None or place > self.walked)
+
+    def doubt(self) -> None:
+        """It is not known how many events are to be folded, since some became undone."""
+        self._due = 0
 
     def go_back(self, segment: int, in_file: Olds) -> None:
         """Go back to the begin of a segment; what the file has of old values since then. A walk follows."""
@@ -155,15 +163,14 @@ class Fold:
         self.todo.pop()
         return [key for key, _, _ in changes]
 
-    def settle(self) -> list[str]:
+    def settle(self, *, is_sure: bool) -> list[str]:
         """To be called when `todo` is done, or from time to time: show what was folded again, once it is whole.
 
-        The keys that readers see changed by it.
+        The keys that readers see changed by it. `is_sure`: what was folded once, and is not there any more, was cleaned.
         """
         is_done = not self.todo and not self.is_walking
-        if is_done and self.folded < self._due:  # what was folded once is not in the log any more
-            self.without += self._due - self.folded
         if is_done:
+            self.without += max(0, self._due - self.folded) if is_sure else 0
             self._due = self.folded
         is_whole = is_done or self._goal is None or (self.place is not None and self.place >= self._goal)
         if self.layers.shadow is None or not is_whole:
@@ -209,6 +216,7 @@ class Fold:
             keys=self.layers.keys,
             bytes=self.layers.bytes,
             copies=dict(self.copies),
+            changed=self.changed,
             segments=[msgspec.structs.replace(segment) for segment in self.rewinder.segments],
         )
 

@@ -11,13 +11,12 @@ from mesh.actors.runtime.loop_actor import LoopActor
 from mesh.actors.runtime.mailbox import Runtime
 from mesh.errors import MeshError
 from mesh.views.disks import Disks
+from mesh.views.feed import Feed
 from mesh.views.fold import Apply, Fold, place_of
 from mesh.views.opening import Found, Wanted, begin_anew, open_view
-from mesh.views.source import Cleaned, Copy, Fed, read_copies, read_new, read_on
 from mesh.views.store import ViewDisk, ViewStore
 from mesh.views.view import ShownState, ViewStop
 from peers.clock import Clock, Undo
-from peers.events.created import Created
 from peers.events.entry import Entry
 from peers.later import Later
 from peers.log.run_log import RunCommit
@@ -68,11 +67,7 @@ class ViewKeeper(LoopActor):
         self._fold: Fold | None = None
         """The one that goes on: that which answers, or that which will take its place."""
         self._answering: Fold | None = None
-        self._cleaned = Cleaned()
-        self._gone: list[Entry] = []
-        """Events that were cleaned and not looked at yet."""
-        self._is_revised = True
-        """Whether another copy of an event is shown, perhaps."""
+        self._feed = Feed(log, self._disks)
         self._idle: Later[None] | None = None
         """While there is nothing to do."""
         self._is_closing = False
@@ -120,6 +115,8 @@ class ViewKeeper(LoopActor):
         if not self._disks.error:
             await self._disks.flushed
             fold = self._fold
+            if fold is not None:
+                self._feed.heed_cleaned(fold)
             if fold is not None and fold.is_changed and not fold.is_rewound:
                 self._flush()
                 while not self._disks.flushed.is_done and not self._disks.error:
@@ -138,8 +135,7 @@ class ViewKeeper(LoopActor):
 
     def _on_commit(self, commit: RunCommit) -> None:
         """In a turn of the log: note what a look at the log does not show any more."""
-        self._gone += commit.cleaned
-        self._is_revised = self._is_revised or commit.taken.is_revised
+        self._feed.on_commit(commit)
         self._wake()
 
     def _wake(self) -> None:
@@ -174,7 +170,8 @@ class ViewKeeper(LoopActor):
     async def _step(self) -> None:
         fold = self._fold
         assert fold is not None
-        self._heed_cleaned(fold)
+        feed = self._feed
+        feed.heed_cleaned(fold)
         if self._shown.stop is not None:
             await self._rest()
         elif fold.layers.is_long and not fold.is_rewound:
@@ -183,14 +180,17 @@ class ViewKeeper(LoopActor):
         elif fold.todo:
             self._fold_some(fold)
             await self._turn()
-        elif self._is_revised:
-            self._is_revised = False
-            if self._log.state.conflicts or fold.copies:
-                await self._compare_copies(fold, await self._disks.read_log(read_copies))
         elif self._log.state.last_added > fold.added:
-            await self._read_news(fold)
+            await self._go_back(fold, await feed.read_news(fold))
+            self._answer()
+        elif feed.changed:
+            await self._go_back(fold, await feed.heed_changed(fold))
+        elif feed.is_revised:
+            await self._go_back(fold, await feed.compare_copies(fold))
         elif fold.is_walking:
-            await self._walk(fold)
+            await feed.walk(fold)
+            if not fold.todo:
+                self._tell(fold, fold.settle(is_sure=self._feed.is_heeded))
         else:
             await self._finish(fold)
 
@@ -211,7 +211,7 @@ class ViewKeeper(LoopActor):
         except Exception as error:  # noqa: BLE001 - of the application: it stops this view alone
             self._stop_at(fold.todo[-1], error)
         self._since_flush += count
-        shown = fold.settle()
+        shown = fold.settle(is_sure=self._feed.is_heeded)
         self._tell(fold, shown if is_hidden else list(keys))
         if self._since_flush >= FLUSH_EVENTS:
             self._flush()
@@ -219,33 +219,10 @@ class ViewKeeper(LoopActor):
             self._flush_later()
         self._answer()
 
-    async def _read_news(self, fold: Fold) -> None:
-        after = fold.added
-        recent = self._log.recent(after)
-        if recent is not None:
-            fed = Fed(recent.entries, recent.until)
-        else:
-            fed = await self._disks.read_log(lambda store: read_new(store, after))
-            self._heed_cleaned(fold)
-        entries = self._cleaned.new(fed, after)
-        fold.without += max(0, fed.until - after - len(entries))
-        last = fed.entries[-1] if fed.entries else None
-        mark = last.created if last is not None and last.added == fed.until else None
-        place = fold.take(fold.wanted(entries), fed.until, mark)
-        if place is not None:
-            await self._go_back(fold, place)
-        self._answer()
-
-    async def _walk(self, fold: Fold) -> None:
-        after = fold.walked
-        walked = await self._disks.read_log(lambda store: read_on(store, after))
-        self._heed_cleaned(fold)
-        fold.walk(fold.wanted(self._cleaned.in_order(walked, after)), walked.end)
-        if not fold.todo:
-            self._tell(fold, fold.settle())
-
-    async def _go_back(self, fold: Fold, place: Place) -> None:
+    async def _go_back(self, fold: Fold, place: Place | None) -> None:
         """To the begin of a segment before a place; without one, fold what is there anew, and let answer what answers."""
+        if place is None:
+            return
         fold.is_going_back = True
         number = fold.rewinder.segment_before(place)
         if number is not None:
@@ -255,24 +232,9 @@ class ViewKeeper(LoopActor):
         await self._disks.flushed
         await self._go_on(self._make(await begin_anew(self._disks, self._wanted)))
 
-    async def _compare_copies(self, fold: Fold, copies: dict[Created, Copy]) -> None:
-        """Where another copy of an event is shown than was folded, go back to before it."""
-        before, fold.copies = fold.copies, {repr(created): copy.shown for created, copy in copies.items()}
-        fold.is_changed = fold.is_changed or before != fold.copies
-        changed = [min(copy.places) for created, copy in copies.items() if before.get(repr(created)) != copy.shown]
-        if changed and fold.place is not None and min(changed) <= fold.place:
-            await self._go_back(fold, min(changed))
-
-    def _heed_cleaned(self, fold: Fold) -> None:
-        if self._gone:
-            gone, self._gone = self._gone, []
-            start = fold.rewinder.segments[0].after
-            self._cleaned.add([entry for entry in fold.wanted(gone) if start is None or place_of(entry) > start])
-            fold.is_changed = True
-
     async def _finish(self, fold: Fold) -> None:
         """All is folded."""
-        self._tell(fold, fold.settle())
+        self._tell(fold, fold.settle(is_sure=self._feed.is_heeded))
         if fold is not self._answering:
             await self._disks.flushed
             self._flush(is_complete=True)
@@ -291,8 +253,10 @@ class ViewKeeper(LoopActor):
 
     async def _go_on(self, fold: Fold) -> None:
         number = fold.number
-        self._cleaned = Cleaned(await self._disks.read_views(lambda store: store.cleaned(number)))
-        self._fold, self._is_revised = fold, True
+        may_be_undone = await self._disks.read_log(lambda store: store.has_undone())
+        cleaned = await self._disks.read_views(lambda store: store.cleaned(number))
+        self._feed.begin(cleaned, fold.changed, may_be_undone=may_be_undone)
+        self._fold = fold
         if self._answering not in (None, fold) and not self._opened.is_done:
             self._opened.set(None)  # it answers with what it had
         self._clear_some()
@@ -328,7 +292,8 @@ class ViewKeeper(LoopActor):
                 self._flush_later()
 
         self._since_flush = 0
-        self._disks.flush(fold, self._cleaned, is_complete=is_complete, then=then)
+        fold.changed = self._feed.unheeded
+        self._disks.flush(fold, self._feed.cleaned, is_complete=is_complete, then=then)
 
     # Who waits
 
@@ -343,7 +308,7 @@ class ViewKeeper(LoopActor):
 
     def _answer(self) -> None:
         fold = self._fold
-        if self._waiters and fold is not None and fold is self._answering:
+        if self._waiters and fold is not None and fold is self._answering and self._feed.is_heeded:
             ready = [waiter for waiter in self._waiters if fold.has(waiter[0], waiter[1])]
             self._waiters = [waiter for waiter in self._waiters if waiter not in ready]
             for _, _, done in ready:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence, Set
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ from peers.events.created import Created
 from peers.events.entry import Entry
 from peers.stores.run_store import RunStore
 from peers.stores.store import Place
+from peers.stores.undo import undone_by
 
 PAGE = 1_000
 """Events that one look at the log reads."""
@@ -26,6 +27,8 @@ class Fed(NamedTuple):
     entries: Sequence[Entry]
     until: int
     """They are all up to this `added`."""
+    undone: Set[Created] = frozenset()
+    """Those of them, and of the cleaned ones, that are undone."""
 
 
 class Walked(NamedTuple):
@@ -34,19 +37,41 @@ class Walked(NamedTuple):
     entries: Sequence[Entry]
     end: Place | None
     """They are all up to this place; None: all that there are."""
+    undone: Set[Created] = frozenset()
 
 
-def read_new(store: RunStore, after: int) -> Fed:
+def read_new(store: RunStore, after: int, cleaned: Collection[Created]) -> Fed:
     """Events that were added after one."""
     entries = store.each(order="added", since=after, limit=PAGE)
     is_end = len(entries) < PAGE
-    return Fed(entries, max(after, store.state.last_added) if is_end else entries[-1].added)
+    until = max(after, store.state.last_added) if is_end else entries[-1].added
+    return Fed(entries, until, _undone(store, entries, cleaned))
 
 
-def read_on(store: RunStore, after: Place | None) -> Walked:
+def read_on(store: RunStore, after: Place | None, cleaned: Collection[Created]) -> Walked:
     """Events after a place."""
     entries = store.each(order="created", younger_than=after, limit=PAGE)
-    return Walked(entries, None if len(entries) < PAGE else place_of(entries[-1]))
+    end = None if len(entries) < PAGE else place_of(entries[-1])
+    return Walked(entries, end, _undone(store, entries, cleaned))
+
+
+def _undone(store: RunStore, entries: Sequence[Entry], cleaned: Collection[Created]) -> Set[Created]:
+    if not store.has_undone():  # nearly always
+        return frozenset()
+    return store.undone([*(entry.created for entry in entries), *cleaned])
+
+
+class Known(NamedTuple):
+    """What a log has of an event that was undone, is undone no more, or has another copy."""
+
+    entry: Entry | None
+    is_undone: bool
+
+
+def read_known(store: RunStore, createds: Collection[Created]) -> dict[Created, Known]:
+    """What the log has of these events."""
+    undone = store.undone(createds)
+    return {created: Known(store.find(created), created in undone) for created in createds}
 
 
 def read_mark(store: RunStore, added: int) -> Created | None:
@@ -56,28 +81,33 @@ def read_mark(store: RunStore, added: int) -> Created | None:
 
 
 class Copy(NamedTuple):
-    """Of an event of which copies differ."""
+    """An event of which copies differ."""
 
     shown: str
     """Stands for the copy that is shown."""
     places: tuple[Place, ...]
-    """Of all copies."""
+    """Of all copies, and of the events that they undo."""
 
 
 def read_copies(store: RunStore) -> dict[Created, Copy]:
     """Events of which copies differ, the last MAX_COPIES."""
     found: dict[Created, Copy] = {}
     for aside in store.aside(MAX_COPIES):
-        created = aside.created
-        known = found.get(created)
+        known = found.get(aside.created)
         if known is None:
-            shown = store.find(created)
+            shown = store.find(aside.created)
             if shown is None:
                 continue
             mark = sha256(shown.body + b"\0" + shown.extra).hexdigest()[:16]
-            known = Copy(f"{shown.time} {mark}", (place_of(shown),))
-        found[created] = Copy(known.shown, (*known.places, place_of(aside)))
+            known = Copy(f"{shown.time} {mark}", _places(store, shown))
+        found[aside.created] = Copy(known.shown, (*known.places, *_places(store, aside)))
     return found
+
+
+def _places(store: RunStore, copy: Entry) -> tuple[Place, ...]:
+    target = undone_by(copy.body)
+    undone = store.find(target) if target is not None else None
+    return (place_of(copy),) if undone is None else (place_of(copy), place_of(undone))
 
 
 class Cleaned:
@@ -89,8 +119,10 @@ class Cleaned:
         self._unwritten: dict[int, Entry] = {}
         self._forgotten: list[int] = []
 
-    def __len__(self) -> int:
-        return len(self._entries)
+    @property
+    def createds(self) -> tuple[Created, ...]:
+        """Of all that are kept."""
+        return tuple(self._entries)
 
     def add(self, entries: Iterable[Entry]) -> None:
         """These are cleaned."""
@@ -143,10 +175,9 @@ class Cleaned:
         ]
         return sorted([*walked.entries, *gone], key=place_of)
 
-    def place(self, created: Created) -> Place | None:
-        """Where a cleaned event is in log order."""
-        entry = self._entries.get(created)
-        return None if entry is None else place_of(entry)
+    def find(self, created: Created) -> Entry | None:
+        """A cleaned event, as it was before."""
+        return self._entries.get(created)
 
     def flushed(self) -> tuple[list[Entry], list[int]]:
         """What the file lacks, and positions that it is to forget: it will."""

@@ -77,6 +77,8 @@ class ViewProgress(msgspec.Struct):
     """The sum of the weights of all keys, as a hexadecimal number."""
     copies: dict[str, str] = {}
     """Of events of which copies differ, by their `created`: the one that is shown."""
+    changed: list[Created] = []
+    """Events that were folded, and became undone, or are shown in another way."""
     segments: list[Segment] = []
 
 

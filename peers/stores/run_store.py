@@ -355,6 +355,9 @@ class RunStore(Protocol):
         Whoever wrote it, and in whatever order both came. A `logux/undo` may be undone like any event; what it undid stays so.
         """
 
+    def has_undone(self) -> bool:
+        """Whether any event is undone, also one that is unknown."""
+
     def aside(self, last: int | None = None) -> tuple[Entry, ...]:
         """The losing copies, oldest first; of many the `last` ones."""
 

@@ -282,6 +282,9 @@ class MemoryRunStore(MemoryEvents, RunRules):
         self._require_open()
         return {target for target in targets if target in self._marked_times}
 
+    def _has_marks(self) -> bool:
+        return bool(self._marks)
+
     def _put_marks(self, marks: Mapping[Created, Created]) -> None:
         for undo, target in marks.items():
             if undo not in self._marks:

@@ -356,6 +356,10 @@ class RunRows(EventRows):
         """Those of these events that have a mark, or several."""
 
     @abstractmethod
+    def _has_marks(self) -> bool:
+        """Whether there are any."""
+
+    @abstractmethod
     def _put_marks(self, marks: Mapping[Created, Created]) -> None:
         """Add these; those that are there already stay."""
 

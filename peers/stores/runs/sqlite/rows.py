@@ -281,6 +281,9 @@ class SqliteRunRows(OpenFile, RunRows):
     def _marked(self, targets: Collection[Created]) -> set[Created]:
         return self._undo_marks.marked(targets)
 
+    def _has_marks(self) -> bool:
+        return self._undo_marks.are_any()
+
     def _put_marks(self, marks: Mapping[Created, Created]) -> None:
         self._undo_marks.put(self._opened(), marks)
 

@@ -212,6 +212,10 @@ class SqliteRunStore(SqliteRunRows, RunRules):
         with self._explained():
             return super().undone(createds) if self._has_table("undo_marks") else set()
 
+    def has_undone(self) -> bool:
+        with self._explained():
+            return self._has_table("undo_marks") and super().has_undone()
+
     def find(self, created: Created) -> Entry | None:
         with self._explained():
             event = self._shown(created)

@@ -35,6 +35,10 @@ class UndoMarks:
         rows = self._found("SELECT DISTINCT target FROM undo_marks WHERE target IN", targets)
         return {created_from_key(target) for (target,) in rows}
 
+    def are_any(self) -> bool:
+        """Whether there are marks."""
+        return self._execute("SELECT 1 FROM undo_marks LIMIT 1").fetchone() is not None
+
     def put(self, connection: sqlite3.Connection, marks: Mapping[Created, Created]) -> None:
         """Add these; those that are there already stay."""
         _MARKS.write(connection, [created_key(each) for mark in marks.items() for each in mark])
@@ -49,7 +53,7 @@ class UndoMarks:
         return [position for (position,) in self._execute(_LIKELY_BETWEEN, (after, last)).fetchall()]
 
     def _found(self, select: str, createds: Collection[Created]) -> Iterator[Any]:
-        if not createds or self._execute("SELECT 1 FROM undo_marks LIMIT 1").fetchone() is None:  # nearly always
+        if not createds or not self.are_any():  # nearly always
             return
         keys = list(map(created_key, createds))
         for start in range(0, len(keys), LOOKUP):

@@ -1,0 +1,152 @@
+"""Feed: what a fold gets from the log: new events, pages in log order, and what became of events that were folded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from typing import TypeVar
+
+from mesh.actors.log_proxy import LogProxy
+from mesh.views.disks import Disks
+from mesh.views.fold import Fold, place_of
+from mesh.views.source import Cleaned, Fed, read_copies, read_known, read_new, read_on
+from peers.events.created import Created
+from peers.events.entry import Entry
+from peers.log.run_log import RunCommit
+from peers.stores.run_store import RunStore
+from peers.stores.store import Place
+from peers.stores.undo import undone_among
+
+T = TypeVar("T")
+
+
+class Feed:
+    """Holds no events but cleaned ones: it reads what follows the place of the fold, from memory where that is recent.
+
+    Where a method returns a place, the fold has to go back to before it.
+    """
+
+    def __init__(self, log: LogProxy, disks: Disks) -> None:
+        self.cleaned = Cleaned()
+        self.changed: dict[Created, None] = {}
+        """Events that became undone, or are undone no more, or have another copy."""
+        self.heeding: dict[Created, None] = {}
+        """The same, while the log is asked about them."""
+        self.is_revised = True
+        """Whether other copies may be shown than those that were folded."""
+        self._log = log
+        self._disks = disks
+        self._gone: list[Entry] = []
+        """Events that were cleaned and not looked at yet."""
+        self._passed: set[int] = set()
+        """The `added` of cleaned events of other types, which the fold has not come to."""
+        self._may_be_undone = False
+        """Whether new events have to be compared with what is undone."""
+
+    @property
+    def unheeded(self) -> list[Created]:
+        """All of these."""
+        return [*self.heeding, *self.changed]
+
+    @property
+    def is_heeded(self) -> bool:
+        """Whether the fold knows what became of events that were folded."""
+        return not self.changed and not self.heeding and not self.is_revised
+
+    def begin(self, cleaned: Iterable[Entry], changed: Iterable[Created], *, may_be_undone: bool) -> None:
+        """Another fold goes on. The file has `cleaned` events for it, and `changed` ones that were not heeded yet."""
+        self.cleaned = Cleaned(cleaned)
+        self.changed.update(dict.fromkeys(changed))
+        self.is_revised = True
+        self._may_be_undone = self._may_be_undone or may_be_undone
+
+    def on_commit(self, commit: RunCommit) -> None:
+        """Note what a look at the log does not show any more."""
+        self._gone += commit.cleaned
+        self.is_revised = self.is_revised or bool(commit.revised)
+        self._may_be_undone = self._may_be_undone or bool(commit.undone)
+        self.changed.update(dict.fromkeys((*commit.undone, *commit.restored, *commit.revised)))
+
+    def heed_cleaned(self, fold: Fold) -> None:
+        """Keep events that were cleaned, as long as they may be folded, for the first time or again."""
+        if self._gone:
+            gone, self._gone = self._gone, []
+            start = fold.rewinder.segments[0].after
+            wanted = fold.wanted(gone)
+            self.cleaned.add([entry for entry in wanted if start is None or place_of(entry) > start])
+            self._passed |= {entry.added for entry in gone} - {entry.added for entry in wanted}
+            fold.is_changed = True
+
+    async def read_news(self, fold: Fold) -> Place | None:
+        """Give the fold some of the events that were added since."""
+        after = fold.added
+        recent = None if self._may_be_undone else self._log.recent(after)
+        if recent is not None:
+            fed = Fed(recent.entries, recent.until)
+        else:
+            fed = await self._read(fold, lambda store, cleaned: read_new(store, after, cleaned))
+        entries = self.cleaned.new(fed, after)
+        passed = {added for added in self._passed if added <= fed.until}
+        self._passed -= passed
+        fold.without += max(0, fed.until - after - len(entries) - sum(added > after for added in passed))
+        last = fed.entries[-1] if fed.entries else None
+        mark = last.created if last is not None and last.added == fed.until else None
+        self.changed.update((target, None) for _, target in undone_among(fed.entries))
+        wanted = fold.wanted(entry for entry in entries if entry.created not in fed.undone)
+        return fold.take(wanted, fed.until, mark)
+
+    async def walk(self, fold: Fold) -> None:
+        """Give the fold the events that follow in log order."""
+        after = fold.walked
+        walked = await self._read(fold, lambda store, cleaned: read_on(store, after, cleaned))
+        entries = self.cleaned.in_order(walked, after)
+        fold.walk(fold.wanted(entry for entry in entries if entry.created not in walked.undone), walked.end)
+
+    async def heed_changed(self, fold: Fold) -> Place | None:
+        """Take back what became undone; go back where an event is undone no more, or has another copy."""
+        changed = self.heeding
+        changed.update(self.changed)
+        self.changed.clear()
+        known = await self._read(fold, lambda store, _: read_known(store, list(changed)))
+        self.heeding = {}
+        fold.doubt()
+        undone: dict[Created, Place] = {}
+        others: list[Place] = []
+        for created, (entry, is_undone) in known.items():
+            kept = self.cleaned.find(created)
+            if is_undone or entry is not None:
+                self.cleaned.forget([created])
+            for one in fold.wanted(each for each in (entry, kept) if each is not None):
+                place = place_of(one)
+                if one.added > fold.added or fold.is_ahead(place):
+                    continue
+                if not is_undone:
+                    others.append(place)
+                elif fold.place is not None and place <= fold.place:
+                    undone[created] = place
+        if others:
+            return min([*undone.values(), *others])
+        return fold.rewind(min(undone.values()), without=frozenset(undone)) if undone else None
+
+    async def compare_copies(self, fold: Fold) -> Place | None:
+        """Go back where another copy of an event is shown than was folded."""
+        self.is_revised = False
+        if not self._log.state.conflicts and not fold.copies:
+            return None
+        copies = await self._disks.read_log(read_copies)
+        before, fold.copies = fold.copies, {repr(created): copy.shown for created, copy in copies.items()}
+        fold.is_changed = fold.is_changed or before != fold.copies
+        changed = [min(copy.places) for created, copy in copies.items() if before.get(repr(created)) != copy.shown]
+        place = min(changed, default=None)
+        return None if place is None or fold.is_ahead(place) else place
+
+    async def _read(self, fold: Fold, work: Callable[[RunStore, Collection[Created]], T]) -> T:
+        """What `work` reads in the log, beside which `cleaned` has all that was cleaned before."""
+        while True:
+            found = await self._disks.read_log(_with(work, self.cleaned.createds))
+            if not self._gone:
+                return found
+            self.heed_cleaned(fold)
+
+
+def _with(work: Callable[[RunStore, Collection[Created]], T], cleaned: Collection[Created]) -> Callable[[RunStore], T]:
+    return lambda store: work(store, cleaned)

@@ -1,0 +1,109 @@
+"""Whatever happens, and in whatever order, a view is the fold from scratch of all that was ever shown and is not undone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from peers.events.entry import Entry
+from tests.support.neighbour import Author
+from tests.support.view_house import ViewHouse, follow, state_of
+
+CREATEDS = 12
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("add"), st.integers(1, 5)),
+        st.tuples(st.just("late"), st.integers(1, 2_000)),
+        st.tuples(st.just("copy"), st.integers(0, CREATEDS), st.integers(1, 3)),
+        st.tuples(st.just("undo"), st.integers(0, 200)),
+        st.tuples(st.just("undo first"), st.integers(0, CREATEDS)),
+        st.tuples(st.just("clean"), st.integers(0, 200)),
+        st.tuples(st.just("pass"), st.sampled_from([0.0, 0.003, 0.6])),
+        st.tuples(st.just("settle")),
+        st.tuples(st.just("crash")),
+        st.tuples(st.just("restart")),
+    ),
+    max_size=30,
+)
+
+
+class Story:
+    """A house, and its view."""
+
+    def __init__(self, seed: int) -> None:
+        self.house = ViewHouse(seed)
+        self.view = self.house.view(apply=follow, types=["n"])
+        self.n = 0
+        self.copies: Counter[int] = Counter()
+        self.authors: dict[int, Author] = {}
+        """Each vouches for one copy of an event, at most."""
+        self.is_cleaned = False
+
+    def event(self) -> dict[str, Any]:
+        self.n += 1
+        return {"type": "n", "n": self.n}
+
+    def play(self, what: str, *how: Any) -> None:
+        house = self.house
+        match what:
+            case "add":
+                house.wait(house.log.add_batch([(self.event(), None) for _ in range(how[0])]))
+            case "late":
+                house.add(self.event(), time=how[0])
+            case "copy":
+                number, time = how
+                self.n += 1
+                body = b'{"type":"n","n":%d}' % self.n
+                self.copies[number] += 1
+                author = self.authors.setdefault(self.copies[number], Author("attic", 100 + self.copies[number]))
+                house.take(author.put(Entry((1_000 + number, "user", 0), 1_000 + number * time, body)))
+            case "undo" | "undo first":
+                known = sorted(house.ever)
+                target = (1_000 + how[0], "user", 0) if what == "undo first" else known[how[0] % len(known)] if known else None
+                if target is not None:
+                    house.wait(house.log.undo(target))
+            case "clean":
+                known = sorted(house.ever)
+                if known:
+                    created = known[how[0] % len(known)]
+                    if house.ever[created].event["type"] != "n":
+                        house.settle(self.view)  # else it counts as one that the view has not folded
+                    house.wait(house.log.remove_reason("log", created=created))
+                    self.is_cleaned = True
+            case "pass":
+                house.pass_seconds(how[0])
+            case "settle":
+                house.settle(self.view)
+            case _:
+                self.end_life(what)
+
+    def end_life(self, how: str) -> None:
+        """What was cleaned and is in no flush is lost in a crash: the log has it no more."""
+        if self.is_cleaned and how == "crash":
+            self.house.settle(self.view)
+            self.house.pass_seconds(1)
+        self.is_cleaned = False
+        if how == "crash":
+            self.house.crash()
+        else:
+            self.house.restart()
+        self.view = self.house.view(apply=follow, types=["n"])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000), steps)
+def test_a_view_is_the_fold_of_all_that_was_ever_shown(seed: int, history: list[tuple[Any, ...]]) -> None:
+    story = Story(seed)
+    try:
+        for step in history:
+            story.play(*step)
+        story.house.settle(story.view)
+
+        assert state_of(story.view) == story.house.expected(follow, ["n"])
+        assert story.house.row()["folded_without"] == 0
+    finally:
+        story.house.close()
