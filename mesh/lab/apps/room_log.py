@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
 from inspect import iscoroutinefunction
@@ -31,16 +31,21 @@ class WatchedLog(NodeLog):
         self._on_add = on_add
         self._guard = guard
 
-    def add(self, event: dict[str, Any], meta: Meta | None = None, **options: Any) -> Later[Meta | None]:
+    def add(self, event: dict[str, Any], meta: Any = None, **options: Any) -> Later[Any]:
         result = super().add(event, meta, **options)
-        self._on_add(deepcopy(event), result, not options and (meta is None or "created" not in meta))
+        self._note(event, meta, options, result)
         return result
 
-    def add_batch(self, items: Sequence[tuple[Any, Meta | None]]) -> Later[list[Meta | ValueError | None]]:
-        result = super().add_batch(items)
+    def add_batch(self, items: Sequence[tuple[Any, Any]], **options: Any) -> Later[list[Any]]:
+        result = super().add_batch(items, **options)
         for place, (event, meta) in enumerate(items):
-            self._on_add(deepcopy(event), result.transform(partial(_pick, place)), not meta or "created" not in meta)
+            self._note(event, meta, options, result.transform(partial(_pick, place)))
         return result
+
+    def _note(self, event: Any, meta: Any, options: Mapping[str, Any], result: Later[Meta | None]) -> None:
+        """An add was asked for. What its caller does with `event` from now on does not count."""
+        is_refused = result.exception is not None
+        self._on_add({} if is_refused else deepcopy(event), result, not options and (not meta or "created" not in meta))
 
     def on(self, event: str, listener: Callable[..., Any]) -> Undo:
         return super().on(event, listener if iscoroutinefunction(listener) else self._guard(listener))
@@ -51,7 +56,7 @@ class RoomLog(WatchedLog):
 
     `get` lets virtual time pass until the result is there, and so does iterating: `for event, meta in room.log.each()`. Raises
     RuntimeError if the room does not run; `room.entries` shows what its disk holds. Nothing of a frozen room answers:
-    TimeoutError after VIRTUAL_ANSWER_SECONDS.
+    TimeoutError after VIRTUAL_ANSWER_SECONDS. A listener hears the present life of the node alone.
     """
 
     def __init__(self, loop: VirtualLoop, name: str, current: Callable[[], LogProxy], on_add: OnAdd) -> None:
@@ -65,7 +70,7 @@ class RoomLog(WatchedLog):
     def _log(self) -> LogProxy:
         return self._current()
 
-    def add(self, event: dict[str, Any], meta: Meta | None = None, **options: Any) -> Later[Meta | None]:
+    def add(self, event: dict[str, Any], meta: Any = None, **options: Any) -> Later[Any]:
         """As NodeLog.add. The result says so if it is asked for too early."""
         pending = PendingWrite(self._loop, self._name)
         super().add(event, meta, **options).then(pending.follow)

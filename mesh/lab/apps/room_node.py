@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from inspect import iscoroutine, iscoroutinefunction
+from inspect import iscoroutine
 from typing import Any
 
 from mesh.actors.log_proxy import LogProxy
@@ -12,14 +12,14 @@ from mesh.actors.node_supervisor import NodeSupervisor
 from mesh.actors.runtime.loop_actor import LoopActorRef
 from mesh.actors.synchronized_waiters import ask_synchronized
 from mesh.app_node import AppNode
-from mesh.lab.apps.room_log import OnAdd, WatchedLog
+from mesh.lab.apps.room_log import Guard, OnAdd, WatchedLog
 from mesh.lab.simulation.app_tasks import AppTasks
 from mesh.membership.actions import Notice
 from mesh.membership.status import Status
 from mesh.node_log import checked
 from mesh.settings.config import WAIT_SECONDS
 from mesh.views.fold import Apply
-from mesh.views.view import View
+from mesh.views.view import ShownState, View
 from mesh.views.views import Views
 from peers.clock import Undo
 from peers.emitter import Emitter
@@ -27,6 +27,25 @@ from peers.later import Later
 
 MakeApp = Callable[[AppNode], Any]
 """A function or coroutine function that starts an application on a node, and returns it."""
+
+
+class GuardedEmitter(Emitter):
+    """Whose listeners are code of an application."""
+
+    def __init__(self, guard: Guard) -> None:
+        super().__init__()
+        self._guard = guard
+
+    def on(self, event: str, listener: Callable[..., Any]) -> Undo:
+        return super().on(event, self._guard(listener))
+
+
+class AppShown(ShownState):
+    """What an application sees of a view."""
+
+    def __init__(self, guard: Guard) -> None:
+        super().__init__()
+        self.emitter = GuardedEmitter(guard)
 
 
 class RoomNode(AppNode):
@@ -51,17 +70,14 @@ class RoomNode(AppNode):
         """The application."""
         self._node_id = node_id
         self._supervisor = supervisor
-        self._emitter = Emitter()
+        self._emitter = GuardedEmitter(tasks.guard)
 
     @property
     def node_id(self) -> str:
         return self._node_id
 
     def on(self, event: str, listener: Callable[[Notice], Any]) -> Undo:
-        is_plain = not iscoroutinefunction(listener)
-        return self._emitter.on(
-            checked(event, {"change", "stop"}, listener), self.tasks.guard(listener) if is_plain else listener
-        )
+        return self._emitter.on(checked(event, {"change", "stop"}, listener), listener)
 
     def status(self) -> Later[Status]:
         return self._supervisor.ask_to(NodeSupervisor.status)

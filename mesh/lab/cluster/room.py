@@ -22,7 +22,7 @@ from mesh.discovery.port import Discovery
 from mesh.discovery.static import StaticDiscovery
 from mesh.gateway.endpoints import MakeGatewayRole
 from mesh.lab.apps.room_log import RoomLog
-from mesh.lab.apps.room_node import MakeApp, RoomNode
+from mesh.lab.apps.room_node import AppShown, MakeApp, RoomNode
 from mesh.lab.checks.subject import Witness
 from mesh.lab.cluster.arguments import check_awake
 from mesh.lab.cluster.machine import Machine
@@ -186,12 +186,14 @@ class Room(Machine):
         if self.witness is not None:
             self.witness.on_life(self, self._kept)
         network = self._network.room(self.name)
+        tasks = AppTasks(loop, self._on_app_error)
         views = Views(
             self._kept,
             runtime=self.runtime,
             clock=self.clock,
             store=self.view_store,
             open_disk=lambda store: self._open_view_disk(store, random),
+            make_shown=lambda: AppShown(tasks.guard),
         )
         edges = Environment(
             runtime=self.runtime,
@@ -215,7 +217,6 @@ class Room(Machine):
             make_role=self.role,
             endpoints=make_endpoints(self.serve, self.dial, network),
         )
-        tasks = AppTasks(loop, self._on_app_error)
         self._node = RoomNode(self.node_id, self._kept, self._supervisor, views=views, tasks=tasks, on_add=self._on_add)
         self.is_running = True
         begun = self._supervisor.ask_to(NodeSupervisor.begin)
@@ -259,6 +260,8 @@ class Room(Machine):
             self._view_disk.crash()
         dropped = self._disk.crash() if self._disk is not None else []
         abandon_actors(self.runtime)
+        if self._kept is not None:
+            self._kept.withdraw()  # whoever still holds it is not answered any more
         random = Random(f"{self._seed} {self.name} {self._lives} crash")
         self.store = self.medium.after_crash(self.store, dropped, random)
         self.clock = self.clock.next_life()

@@ -63,7 +63,13 @@ class Story:
                 house.take(author.put(Entry((1_000 + number, "user", 0), 1_000 + number * time, body)))
             case "undo" | "undo first":
                 known = sorted(house.ever)
-                target = (1_000 + how[0], "user", 0) if what == "undo first" else known[how[0] % len(known)] if known else None
+                target = (
+                    (1_000 + how[0], "user", 0)
+                    if what == "undo first"
+                    else known[how[0] % len(known)]
+                    if known
+                    else None
+                )
                 if target is not None:
                     house.wait(house.log.undo(target))
             case "clean":

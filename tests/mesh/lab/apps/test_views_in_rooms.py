@@ -91,3 +91,14 @@ def test_a_view_of_a_full_disk_says_so_and_goes_on_when_there_is_room() -> None:
         assert door.status()["views"][0]["store_error"] is None
         cluster.restart(door)
         assert door.app["early"] == 1
+
+
+def test_a_listener_of_a_view_that_fails_fails_the_run() -> None:
+    async def make(node: AppNode) -> None:
+        view = await node.view("types", lambda state, event, _meta: state.update({event["type"]: 1}))
+        view.on("change", lambda keys: keys.index("milk"))
+
+    with pytest.raises(ValueError, match="'milk' is not in list"), Cluster(7) as cluster:
+        (door,) = cluster.start("door", app=make)
+        door.log.add({"type": "bread"})
+        cluster.run(1)
