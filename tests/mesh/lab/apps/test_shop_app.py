@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import signal
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -103,3 +105,56 @@ def test_the_rules_are_short_and_what_is_around_them_shorter() -> None:
 
     assert len(lines["count"]) + len(lines["Till"]) <= 25
     assert len(lines["open_till"]) <= 15
+
+
+COUNTS = """
+import asyncio, os, signal, sys
+from mesh import Node
+from scenarios.shop_app import open_till
+
+
+async def main(home, peer):
+    async with Node("yard", home=home, open=True, mdns=False, listen="127.0.0.1:0", peers=[peer]) as node:
+        till = await open_till(node)
+        await asyncio.gather(*[till.receive("pear", 1) for _ in range(1_000)])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+"""A till that is killed at once after 1 000 adds."""
+
+
+def test_three_real_tills_agree_after_a_double_sale_and_a_kill(tmp_path: Path) -> None:
+    def node(name: str, *peers: Node) -> Node:
+        listen, addresses = "127.0.0.1:0", [at(peer) for peer in peers]
+        return Node(name, home=tmp_path / name, open=True, mdns=False, listen=listen, peers=addresses)
+
+    async def sell_offline(name: str, customer: str) -> None:
+        async with node(name) as alone:
+            till = await open_till(alone)
+            assert till.stock["apple"]["left"] == 1
+            assert await till.sell("apple", customer)
+
+    async def live() -> None:
+        async with node("door") as door, node("yard", door) as yard:
+            await (await open_till(door)).receive("apple", 1)
+            await yard.synchronized(timeout=SECONDS)
+        await sell_offline("door", "to Ada")
+        await sell_offline("yard", "to Bob")
+        async with node("door") as door:
+            script = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", COUNTS, tmp_path / "yard", at(door), cwd=ROOT
+            )
+            assert await script.wait() == -signal.SIGKILL
+            async with node("yard", door) as yard, node("cellar", door, yard) as cellar:
+                nodes = (door, yard, cellar)
+                tills = [await open_till(one) for one in nodes]
+                for one, till in zip(nodes, tills, strict=True):
+                    await one.synchronized(peers=2, timeout=SECONDS)
+                    await till.stock.after(one.log.last_added)
+                assert tills[2].stock["apple"] == {"left": -1, "oversold": ["to Bob"]}
+                assert tills[0].stock["pear"]["left"] == 1_000
+                assert len({till.stock.digest() for till in tills}) == 1
+
+    asyncio.run(asyncio.wait_for(live(), 3 * SECONDS))
