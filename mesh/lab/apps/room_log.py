@@ -8,6 +8,8 @@ from functools import partial
 from inspect import iscoroutinefunction
 from typing import Any
 
+import msgspec
+
 from mesh.actors.log_proxy import LogProxy
 from mesh.lab.apps.story_log import PendingWrite
 from mesh.lab.simulation.app_tasks import AppTasks
@@ -15,9 +17,9 @@ from mesh.lab.simulation.virtual_loop import VirtualLoop
 from mesh.node_log import NodeLog
 from peers.clock import Undo
 from peers.later import Later
-from peers.log.draft import Meta
+from peers.log.draft import Meta, make_undo
 
-OnAdd = Callable[[dict[str, Any], Later[Meta | None], bool], None]
+OnAdd = Callable[[dict[str, Any], Later[Any], bool], None]
 """Gets each event that is added, its result, and whether the node's own timer makes its `created`."""
 Guard = Callable[[Callable[..., Any]], Callable[..., None]]
 """Makes of a listener one whose error fails the run."""
@@ -42,7 +44,13 @@ class WatchedLog(NodeLog):
             self._note(event, meta, options, result.transform(partial(_pick, place)))
         return result
 
-    def _note(self, event: Any, meta: Any, options: Mapping[str, Any], result: Later[Meta | None]) -> None:
+    def undo(self, which: Any, reason: str | None = None) -> Later[Any]:
+        result = super().undo(which, reason)
+        if result.exception is None:
+            self._note(msgspec.json.decode(make_undo(which, reason).body), None, {}, result)
+        return result
+
+    def _note(self, event: Any, meta: Any, options: Mapping[str, Any], result: Later[Any]) -> None:
         """An add was asked for. What its caller does with `event` from now on does not count."""
         is_refused = result.exception is not None
         self._on_add({} if is_refused else deepcopy(event), result, not options and (not meta or "created" not in meta))

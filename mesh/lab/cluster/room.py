@@ -39,7 +39,6 @@ from mesh.views.store import ViewStore
 from mesh.views.views import Views
 from peers.later import Later
 from peers.limits import LimitHits, Limits
-from peers.log.draft import Meta
 
 T = TypeVar("T")
 
@@ -172,7 +171,7 @@ class Room(Machine):
 
         Raises ValueError if it does not run or is frozen, and TimeoutError after VIRTUAL_ANSWER_SECONDS.
         """
-        return self.node.status().get()
+        return {**self.node.status().get()}
 
     def begin(self) -> Later[ListenAddresses]:
         """Start a node on what the disk holds. Resolves with its ports once it listens."""
@@ -338,12 +337,12 @@ class Room(Machine):
             raise RuntimeError(f"{self.name} does not run: start it before its log is used; `entries` shows its disk")
         return self._kept
 
-    def _on_add(self, event: dict[str, Any], result: Later[Meta | None], is_timed: bool) -> None:
+    def _on_add(self, event: dict[str, Any], result: Later[Any], is_timed: bool) -> None:
         result.then(self._on_written)
         if self.witness is not None:
             self.witness.on_add(self, event, result, is_timed=is_timed)
 
-    def _on_written(self, done: Later[Meta | None]) -> None:
+    def _on_written(self, done: Later[Any]) -> None:
         if done.exception is not None:
             self._on_notice(self, Notice("note", None, f"not written: {done.exception}"))
         elif (meta := done.result()) is not None:

@@ -35,6 +35,19 @@ def test_what_a_story_adds_in_a_batch_must_survive_like_any_other_event() -> Non
         assert [created for created, _ in cluster.checker.ledger.acknowledged] == [*kitchen.acknowledged]
 
 
+def test_a_story_takes_an_event_back_as_an_application_does() -> None:
+    with Cluster(3) as cluster:
+        kitchen, study = cluster.start("kitchen", "study")
+        milk = kitchen.log.add({"type": "milk"}).get()
+        study.log.add({"type": "bread"})
+        cluster.settle("both have both")
+        study.log.undo(milk, "spilt").get()
+        cluster.settle("both know")
+
+        assert [event["type"] for event, _ in kitchen.log.each(undone=False)] == ["bread", "logux/undo"]
+        assert len(study.acknowledged) == 2
+
+
 def test_a_story_cannot_read_the_log_of_a_room_that_is_off() -> None:
     with Cluster(3) as cluster:
         (kitchen,) = cluster.start("kitchen")
