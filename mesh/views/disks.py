@@ -59,21 +59,32 @@ class Disks:
         """Write what the file lacks of a fold, and call `then`; not before `flushed` is done."""
         work = fold.begin_flush(is_complete=is_complete)
         cleaned.forget_before(fold.rewinder.segments[0].after, fold.added)
-        work.cleaned, work.forgotten = cleaned.flushed()
-        flushed: Later[None] = Later()
-        self.flushed = flushed
+        work.cleaned, work.forgotten = cleaned.unwritten(), cleaned.forgotten()
+
+        def on_written(progress: ViewProgress) -> None:
+            fold.end_flush(progress)
+            then()
+
+        self._write(lambda store: store.flush(work), on_written)
+
+    def note(self, fold: Fold, cleaned: Cleaned) -> None:
+        """Write of a fold only what the log would not say again; not before `flushed` is done."""
+        view, entries, changed = fold.number, cleaned.unwritten(), fold.changed
+        self._write(lambda store: store.note(view, entries, changed), lambda _: None)
+
+    def _write(self, work: Callable[[ViewStore], T], then: Callable[[T], None]) -> None:
+        flushed = self.flushed = Later[None]()
 
         def write() -> None:
-            self.ask_views(lambda store: store.flush(work)).then(on_written)
+            self.ask_views(work).then(on_written)
 
-        def on_written(done: Later[ViewProgress]) -> None:
+        def on_written(done: Later[T]) -> None:
             if isinstance(done.exception, StoreError):
                 self.error = str(done.exception)
                 self._clock.call_later(AGAIN_MS, self._into_mailbox(write))
                 return
             self.error = ""
-            fold.end_flush(done.result())
-            then()
+            then(done.result())
             flushed.set(None)
 
         write()

@@ -31,6 +31,8 @@ class Feed:
         """Events that became undone, or are undone no more, or have another copy."""
         self.heeding: dict[Created, None] = {}
         """The same, while the log is asked about them."""
+        self._heeded: list[Created] = []
+        """The same, until the fold that heeds them is in the file."""
         self.is_revised = True
         """Whether other copies may be shown than those that were folded."""
         self._log = log
@@ -42,10 +44,11 @@ class Feed:
         self._may_be_undone = False
         """Whether new events have to be compared with what is undone."""
 
-    @property
-    def unheeded(self) -> list[Created]:
-        """All of these."""
-        return [*self.heeding, *self.changed]
+    def unheeded(self, fold: Fold) -> list[Created]:
+        """What the file has to know of these, where the state in it does not heed them yet."""
+        if not fold.is_rewound:
+            self._heeded.clear()
+        return [*self._heeded, *self.heeding, *self.changed]
 
     @property
     def is_heeded(self) -> bool:
@@ -108,6 +111,7 @@ class Feed:
         self.changed.clear()
         known = await self._read(fold, lambda store, _: read_known(store, list(changed)))
         self.heeding = {}
+        self._heeded += changed
         fold.doubt()
         undone: dict[Created, Place] = {}
         others: list[Place] = []

@@ -114,10 +114,8 @@ class ViewKeeper(LoopActor):
         self._wake()
         if not self._disks.error:
             await self._disks.flushed
-            fold = self._fold
-            if fold is not None:
-                self._feed.heed_cleaned(fold)
-            if fold is not None and fold.is_changed and not fold.is_rewound:
+            if self._fold is not None:
+                self._feed.heed_cleaned(self._fold)
                 self._flush()
                 while not self._disks.flushed.is_done and not self._disks.error:
                     await self._disks.pause(1)
@@ -276,12 +274,16 @@ class ViewKeeper(LoopActor):
             self._undo_flush = self._clock.call_later(FLUSH_MS, self.into_mailbox(self._flush))
 
     def _flush(self, *, is_complete: bool = False) -> None:
-        """Begin a flush, unless one goes on, or readers see an older state."""
+        """Begin a flush, unless one goes on; while readers see an older state, only of what the log would not say again."""
         if self._undo_flush is not None:
             self._undo_flush()
             self._undo_flush = None
         fold = self._fold
-        if fold is None or fold.is_rewound or not self._disks.flushed.is_done:
+        if fold is None or not (fold.is_changed or is_complete) or not self._disks.flushed.is_done:
+            return
+        fold.changed = self._feed.unheeded(fold)
+        if fold.is_rewound:
+            self._disks.note(fold, self._feed.cleaned)
             return
 
         def then() -> None:
@@ -292,7 +294,6 @@ class ViewKeeper(LoopActor):
                 self._flush_later()
 
         self._since_flush = 0
-        fold.changed = self._feed.unheeded
         self._disks.flush(fold, self._feed.cleaned, is_complete=is_complete, then=then)
 
     # Who waits

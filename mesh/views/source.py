@@ -179,8 +179,12 @@ class Cleaned:
         """A cleaned event, as it was before."""
         return self._entries.get(created)
 
-    def flushed(self) -> tuple[list[Entry], list[int]]:
-        """What the file lacks, and positions that it is to forget: it will."""
-        unwritten, forgotten = list(self._unwritten.values()), self._forgotten
-        self._unwritten, self._forgotten = {}, []
-        return unwritten, forgotten
+    def unwritten(self) -> list[Entry]:
+        """What the file lacks: it will have it."""
+        unwritten, self._unwritten = list(self._unwritten.values()), {}
+        return unwritten
+
+    def forgotten(self) -> list[int]:
+        """Positions that the file is to forget: it will."""
+        forgotten, self._forgotten = self._forgotten, []
+        return forgotten

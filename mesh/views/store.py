@@ -38,6 +38,7 @@ CREATE TABLE olds (view INTEGER NOT NULL, segment INTEGER NOT NULL, olds BLOB NO
 CREATE TABLE cleaned (view INTEGER NOT NULL, position INTEGER NOT NULL, entry BLOB NOT NULL, PRIMARY KEY (view, position));
 """
 _PUT = "INSERT INTO state VALUES (?, ?, ?) ON CONFLICT (view, key) DO UPDATE SET value = excluded.value"
+_FORGET = "DELETE FROM cleaned WHERE view = ? AND position = ?"
 _to_bytes = msgspec.msgpack.Encoder().encode
 _olds_of = msgspec.msgpack.Decoder(dict[str, bytes | None]).decode
 _entry_of = msgspec.msgpack.Decoder(Entry).decode
@@ -225,10 +226,8 @@ class ViewStore:
         connection.executemany(_PUT, [(view, key, text) for key, text in work.news.items() if text is not None])
         gone = [(view, key) for key, text in work.news.items() if text is None]
         connection.executemany("DELETE FROM state WHERE view = ? AND key = ?", gone)
-        kept = [(view, entry.position, _to_bytes(entry)) for entry in work.cleaned]
-        connection.executemany("INSERT OR REPLACE INTO cleaned VALUES (?, ?, ?)", kept)
-        forgotten = [(view, position) for position in work.forgotten]
-        connection.executemany("DELETE FROM cleaned WHERE view = ? AND position = ?", forgotten)
+        connection.executemany(_FORGET, [(view, position) for position in work.forgotten])
+        self._keep_cleaned(view, work.cleaned)
         progress = msgspec.structs.replace(progress, digest=changed_digest(progress.digest, work.before, work.news))
         self._execute("UPDATE views SET progress = ? WHERE number = ?", (_to_bytes(progress), view))
         if work.is_complete:
@@ -236,6 +235,14 @@ class ViewStore:
             self._execute(f"UPDATE views SET role = 'dropped' WHERE role = 'current' AND name = ({of_name})", (view,))
             self._execute("UPDATE views SET role = 'current' WHERE number = ?", (view,))
         return progress
+
+    def note(self, view: int, cleaned: Iterable[Entry], changed: list[Created]) -> None:
+        """Keep of a state that stays as it is these cleaned events, and what it does not heed."""
+        (data,) = self._execute("SELECT progress FROM views WHERE number = ?", (view,)).fetchone()
+        progress = msgspec.msgpack.decode(data, type=ViewProgress)
+        progress.changed = changed
+        self._execute("UPDATE views SET progress = ? WHERE number = ?", (_to_bytes(progress), view))
+        self._keep_cleaned(view, cleaned)
 
     def olds_since(self, view: int, segment: int) -> Olds:
         """The values that keys had before a segment, of all that it and those after it changed."""
@@ -279,6 +286,10 @@ class ViewStore:
     def _olds(self, view: int, segment: int) -> Olds:
         row = self._execute("SELECT olds FROM olds WHERE view = ? AND segment = ?", (view, segment)).fetchone()
         return {} if row is None else _olds_of(row[0])
+
+    def _keep_cleaned(self, view: int, entries: Iterable[Entry]) -> None:
+        kept = [(view, entry.position, _to_bytes(entry)) for entry in entries]
+        self._opened().executemany("INSERT OR REPLACE INTO cleaned VALUES (?, ?, ?)", kept)
 
     def _put_olds(self, view: int, segment: int, olds: Olds) -> None:
         self._execute("INSERT OR REPLACE INTO olds VALUES (?, ?, ?)", (view, segment, _to_bytes(olds)))
