@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mesh.app_node import AppNode
     from mesh.errors import MeshError
     from mesh.gateway.clients.channels import Denied
     from mesh.membership.actions import Notice
@@ -14,9 +15,10 @@ if TYPE_CHECKING:
     from peers.events.entry import EventMeta
     from peers.limits import Limits
 
-__all__ = ["Denied", "EventMeta", "Limits", "MeshError", "Node", "NodeLog", "Notice", "Status"]
+__all__ = ["AppNode", "Denied", "EventMeta", "Limits", "MeshError", "Node", "NodeLog", "Notice", "Status"]
 
 _PLACES = {
+    "AppNode": "mesh.app_node",
     "Denied": "mesh.gateway.clients.channels",
     "EventMeta": "peers.events.entry",
     "Limits": "peers.limits",

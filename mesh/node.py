@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,8 @@ from mesh.actors.log_proxy import LogProxy, safely
 from mesh.actors.node_supervisor import NodeSupervisor
 from mesh.actors.peer_session import MakeRole
 from mesh.actors.runtime.loop_service import LoopService
-from mesh.actors.synchronized_waiters import resolve
+from mesh.actors.synchronized_waiters import ask_synchronized
+from mesh.app_node import AppNode
 from mesh.control.server import ControlServer
 from mesh.discovery.mdns.query_schedule import MIN_REQUERY_SECONDS, REQUERY_SECONDS
 from mesh.discovery.options import DiscoveryOptions
@@ -43,7 +43,7 @@ from peers.roles.run_peer import RunPeerSync
 P = ParamSpec("P")
 
 
-class Node(LoopService):
+class Node(LoopService, AppNode):
     """One node, with a home on disk and real sockets.
 
     From threads, use it as a context manager; the node runs on a thread of its own, and `.get()` waits for a result:
@@ -198,12 +198,7 @@ class Node(LoopService):
         Fails with TimeoutError after `timeout` seconds, which names the nodes that are missing or behind, and by how much; with
         ValueError for `peers` below 1 or a `timeout` that is not above 0; with MeshError when the node stops.
         """
-        if peers < 1 or not 0 < timeout < math.inf:
-            return Later.failed(ValueError(f"peers={peers}, timeout={timeout}: take 1 or more, and seconds above 0"))
-        abandoned = Later[None]()
-        waited = self._ask(NodeSupervisor.synchronized, peers, timeout, abandoned)
-        waited.on_abandoned = partial(resolve, abandoned)
-        return waited
+        return ask_synchronized(lambda *waited: self._ask(NodeSupervisor.synchronized, *waited), peers, timeout)
 
     def static_peers(self) -> Later[list[dict[str, str | None]]]:
         """The addresses that are dialled whatever discovery finds.

@@ -12,6 +12,14 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
+class SteppedLoop:
+    """A loop that runs only while its thread waits for a result, as that of the lab does: `Later.get` lets it run."""
+
+    def wait_until(self, is_done: Callable[[], bool], timeout: float | None) -> None:
+        """Run until `is_done()`. Raises TimeoutError after `timeout` seconds of its time (None: a limit of its own)."""
+        raise NotImplementedError
+
+
 class Later(Generic[T]):
     """One result, or one exception, that is set once, from any thread.
 
@@ -139,6 +147,9 @@ class Later(Generic[T]):
     def _block(self, timeout: float | None) -> None:
         if is_on_loop(self.loop):
             raise blocked()
+        if isinstance(self.loop, SteppedLoop):
+            self.loop.wait_until(lambda: self._is_done, timeout)
+            return
         with self._lock:
             if self._resolved is None:
                 self._resolved = threading.Event()

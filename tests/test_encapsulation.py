@@ -24,6 +24,7 @@ LIBRARY = {
 BY_NAME = {
     "peers/stores/sqlite/counters.py": "the columns of the counters are the fields of the store's state",
     "mesh/__init__.py": "the public names, imported when they are first used",
+    "mesh/lab/__init__.py": "the same",
     "peers/protocol/session.py": "the dispatch of a message to `x_message`, which is Logux's own idea",
 }
 """Files that may use `getattr` with a computed name."""

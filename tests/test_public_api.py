@@ -24,10 +24,10 @@ from tests.support.commands import run
 from tests.support.street import SECONDS, at, wait_until
 
 NAMES = {
-    "mesh": "Denied EventMeta Limits MeshError Node NodeLog Notice Status",
+    "mesh": "AppNode Denied EventMeta Limits MeshError Node NodeLog Notice Status",
     "peers": """FATAL BaseSync BusyError ClientSync Clock Connection Disk Entry InlineDisk Later Listening LocalPair Log
         LoopClock ManualClock MemoryStore Network PeerSync Reconnect ServerSync SqliteStore Store StoreError SyncError""",
-    "mesh.lab": "Cluster Room Scenario Violation clients_door full line ring scenario star two_lans",
+    "mesh.lab": "Cluster Outcome Room Scenario Violation clients_door full line ring scenario star two_lans",
 }
 
 SIGNATURES: dict[type, tuple[str, ...]] = {
@@ -64,7 +64,7 @@ SIGNATURES: dict[type, tuple[str, ...]] = {
         "clean(*, reasons=None, before=None)",
     ),
     Cluster: (
-        "start(*names, links=None, store=None, mesh=None, serve=None, dial=None)",
+        "start(*names, links=None, store=None, mesh=None, app=None, serve=None, dial=None)",
         "client(name, *, to, protocol=None, **options)",
         "move(client, *, to)",
         "run(seconds)",

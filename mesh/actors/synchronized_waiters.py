@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -82,6 +83,16 @@ class SynchronizedWaiters:
         described = await self._children.ask_sessions(PeerSession.describe)
         membership, last_position = self._membership, self._log.state.last_position
         return agreement.why_not(membership.sessions, membership.members.values(), described, last_position)
+
+
+def ask_synchronized(ask: Callable[[int, float, Later[None]], Later[None]], peers: int, timeout: float) -> Later[None]:
+    """What Node.synchronized returns; `ask` has it asked of the supervisor, with what is resolved once it is abandoned."""
+    if peers < 1 or not 0 < timeout < math.inf:
+        return Later.failed(ValueError(f"peers={peers}, timeout={timeout}: take 1 or more, and seconds above 0"))
+    abandoned = Later[None]()
+    waited = ask(peers, timeout, abandoned)
+    waited.on_abandoned = partial(resolve, abandoned)
+    return waited
 
 
 def resolve(later: Later[None]) -> None:

@@ -60,9 +60,6 @@ class LogStatus(TypedDict):
     differing: list[DifferingStatus]
     hollow: int
     waiting: int
-    ahead: int
-    refused_events: dict[Cause, int]
-    store_error: StoreErrorStatus | None
 
 
 class Status(LogStatus):
@@ -104,6 +101,9 @@ class Status(LogStatus):
     other_meshes: int
     peers: list[PeerStatus]
     clocks: list[ClockStatus]
+    ahead: int
+    refused_events: dict[Cause, int]
+    store_error: StoreErrorStatus | None
 
 
 class LogView(Protocol):

@@ -343,7 +343,8 @@ class ViewKeeper(LoopActor):
         last = self._log.state.last_added if self._log.is_open else 0
         stop = self._shown.stop
         row: dict[str, Any] = {"name": self._wanted.name, "version": self._wanted.version, "types": self._wanted.types}
-        row |= {"behind": max(0, last - (shown.added if shown is not None else 0))}
+        waits = self._idle is None  # for a rewind, as a rule
+        row |= {"behind": max(0, last - (shown.added if shown is not None else 0), int(waits))}
         row |= shown.shown() if shown is not None else {}
         row["rebuild"] = None if fold is None or fold is self._answering else fold.shown() | {"of": fold.added}
         row["error"] = None if stop is None else stop.shown

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from mesh.errors import MeshError
@@ -14,7 +14,7 @@ from peers.clock import Undo
 from peers.emitter import Emitter
 from peers.events.entry import Entry
 from peers.later import Later
-from peers.log.draft import Meta, read_created
+from peers.log.draft import read_created
 from peers.stores.store import Place
 
 LOG = logging.getLogger(__name__)
@@ -129,7 +129,7 @@ class View:
         """
         return self._layers.digest()
 
-    def after(self, event: Meta | Entry | int) -> Later[View]:
+    def after(self, event: Mapping[str, Any] | Entry | int) -> Later[View]:
         """This view, once it has folded an event: given by its meta or its `added`, as this node's log gave them.
 
         An event of another type, or one that was undone or cleaned, counts as folded when the view has come past it. Fails with
@@ -138,7 +138,7 @@ class View:
         place: Place | None = None
         if isinstance(event, Entry):
             added, place = event.added, (event.time, event.created)
-        elif isinstance(event, dict):
+        elif isinstance(event, Mapping):
             found = event.get("added")
             if not isinstance(found, int) or not isinstance(event.get("time"), int):
                 return Later.failed(

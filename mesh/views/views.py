@@ -41,6 +41,7 @@ class Views:
         clock: Clock,
         store: ViewStore,
         open_disk: Callable[[ViewStore], ViewDisk],
+        make_shown: Callable[[], ShownState] = ShownState,
     ) -> None:
         """`open_disk` makes what works on `store`; called for the first view, so a node without views has no file."""
         self._log = log
@@ -48,6 +49,7 @@ class Views:
         self._clock = clock
         self._store = store
         self._open_disk = open_disk
+        self._make_shown = make_shown
         self._disk: ViewDisk | None = None
         self._keepers: dict[str, tuple[LoopActorRef[ViewKeeper], ShownState]] = {}
         self._lock = threading.Lock()
@@ -59,7 +61,7 @@ class Views:
             _check(name, apply, types, version)
         except (TypeError, ValueError) as error:
             return Later.failed(error)
-        shown = ShownState()
+        shown = self._make_shown()
         with self._lock:
             if self._is_closed:
                 return Later.failed(MeshError("this node is not running"))

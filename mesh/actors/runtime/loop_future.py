@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from pykka import Future, Timeout
 
-from peers.later import Later, blocked, is_on_loop
+from peers.later import Later, SteppedLoop, blocked, is_on_loop
 
 T = TypeVar("T")
 J = TypeVar("J")  # one item, where T is an iterable of them
@@ -122,6 +122,9 @@ class LoopFuture(Later[T], Future[T]):
         super()._resolve(value, exception)
 
     def _block(self, timeout: float | None) -> None:
+        if isinstance(self.loop, SteppedLoop):
+            self.loop.wait_until(lambda: self._is_done, timeout)
+            return
         woken = self._woken
         if woken is None:
             woken = threading.Event()

@@ -7,9 +7,9 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from mesh.actors.runtime.loop_thread import Spawner
+from mesh.lab.apps.story_log import StoryLog
 from mesh.lab.cluster.client_roles import CURSORS, ClientRole
 from mesh.lab.cluster.room import Room
-from mesh.lab.cluster.story_log import StoryLog
 from mesh.lab.simulation.clock import RoomClock
 from mesh.lab.simulation.disk import SimDisk
 from mesh.lab.simulation.network import SimNetwork
@@ -63,7 +63,7 @@ class Client:
         self._lives = 0
         self._loop = loop
         self._network = network
-        self._disk: SimDisk
+        self._disk: SimDisk[MemoryRunStore]
         self._random: Random
         self._url = to
         self._options = {"credentials": name, **options, "protocol": protocol}

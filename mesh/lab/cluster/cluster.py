@@ -11,6 +11,7 @@ from typing import Any
 
 from mesh.actors.runtime.inspection import abandon_actors
 from mesh.gateway.endpoints import MakeGatewayRole
+from mesh.lab.apps.room_node import MakeApp
 from mesh.lab.checks.checker import Checker, Violation, convergence_faults, show_held
 from mesh.lab.cluster.arguments import (
     COUNT,
@@ -35,19 +36,14 @@ from mesh.lab.cluster.simulated_fault_verbs import SimulatedFaultVerbs
 from mesh.lab.cluster.topology import Links, read_links
 from mesh.lab.recording.timeline import Happening, Timeline
 from mesh.lab.recording.trace import Trace
-from mesh.lab.roles.hostile import HostilePeerSync
-from mesh.lab.roles.lying import LyingPeerSync
 from mesh.lab.simulation.discovery import SimAir
 from mesh.lab.simulation.network import DialAttempt, SimNetwork
-from mesh.lab.simulation.storage import LabStore, StoreKind
+from mesh.lab.simulation.storage import StoreKind
 from mesh.lab.simulation.virtual_loop import LabAlarm, VirtualLoop
 from mesh.membership.actions import Notice
-from peers.later import Later
 
 AGREE_SECONDS = 180.0
 """Virtual seconds within which all that can talk must agree: two requery intervals and a dial after the longest pause."""
-STEP_SECONDS = 60.0
-"""Virtual seconds that starting or stopping a room may take."""
 
 
 class Cluster(SimulatedFaultVerbs):
@@ -77,6 +73,8 @@ class Cluster(SimulatedFaultVerbs):
         With `has_diary` there are `happenings`, from which the run can be drawn.
         """
         self.seed = seed
+        self.random = Random(f"{seed} story")
+        """For the story: the same seed gives the same choices."""
         self.loop = VirtualLoop(seed)
         self._trace = Trace(on_trace)
         self.trace = self._trace.lines
@@ -97,6 +95,9 @@ class Cluster(SimulatedFaultVerbs):
             self._network,
             self.loop,
             air=air,
+            maker=self._maker,
+            convergence=self._convergence,
+            timeline=self._timeline,
             say=self._narration.verb,
             random_for=lambda what: Random(f"{seed} {what} {self.loop.time()}"),
         )
@@ -162,6 +163,7 @@ class Cluster(SimulatedFaultVerbs):
         links: Links | None = None,
         store: StoreKind | None = None,
         mesh: str | None = None,
+        app: MakeApp | None = None,
         serve: Mapping[int, MakeGatewayRole] | None = None,
         dial: Mapping[str, MakeGatewayRole] | None = None,
     ) -> tuple[Room, ...]:
@@ -173,8 +175,12 @@ class Cluster(SimulatedFaultVerbs):
         None: that of the house; empty: they are open nodes, without certificates. `serve` has roles of your own by the port
         at which they listen, `dial` by the `room:port` that they dial.
 
+        `app` is a function or coroutine function. It gets the node, an AppNode, at each start of these rooms, also after a
+        crash, and returns its application, which is `room.app`. Tasks that it starts are cancelled when the room stops or
+        crashes. An error in its code fails the run.
+
         Raises ValueError for a room that runs, a name that is taken or given twice, and wrong `links`, `store`, `mesh` or
-        `serve`; Violation if a node does not start within STEP_SECONDS of virtual time.
+        `serve`; Violation if a node or its application does not start within STEP_SECONDS of virtual time; what `app` raised.
 
             cluster.start("kitchen", "study", "attic", links=line, store="sqlite")
         """
@@ -186,7 +192,7 @@ class Cluster(SimulatedFaultVerbs):
         self._places.expect([name for pair in pairs or () for name in pair], "start")
         rooms = [self._maker.room(name, pairs, store, mesh) for name in names]
         for room in rooms:
-            room.serve, room.dial = serve or room.serve, dial or room.dial
+            room.serve, room.dial, room.make_app = serve or room.serve, dial or room.dial, app or room.make_app
             room.witness = self._timeline or self.checker
             if self._timeline is not None:
                 self._timeline.on_room(room)
@@ -248,53 +254,6 @@ class Cluster(SimulatedFaultVerbs):
             if place.is_running:
                 self.crash(place)
         self._wait_all([place.begin() for place in found], f"restart {', '.join(place.name for place in found)}")
-
-    # Snapshots and copies of machines
-
-    def resume(self, room: Room | str, snapshot: LabStore) -> None:
-        """Let the machine of a room go on from a snapshot of its disk and memory: its node writes on in the same epoch.
-
-        Virtual time passes until it runs. Raises ValueError if the room runs, or if the machine wrote with another key;
-        Violation as `restart`.
-        """
-        found = self._places.room(room)
-        if found.is_running:
-            raise ValueError(f"{found.name} runs: crash it before it goes on from a snapshot")
-        if not found.may_resume(snapshot):
-            raise ValueError(f"this is a snapshot of a machine with another key than {found.name}: restore it instead")
-        self._wait_all([found.resume(snapshot)], f"resume {found.name}")
-
-    def copy_home(self, room: Room | str, name: str) -> Room:
-        """Make a new room, which does not run, with a copy of the home of another one: log and key. Its links are the same.
-
-        Nodes turn one of two machines with one key away. Raises ValueError for a name that is taken.
-        """
-        source = self._places.room(room)
-        copy = self._maker.copy(source, name)
-        copy.witness = source.witness
-        if self._timeline is not None:
-            self._timeline.on_room(copy)
-        copy.restore(source.snapshot())
-        self._narration.verb(f"copy_home {source.name} {name}")
-        return copy
-
-    def make_hostile(self, room: Room | str, *, lies: bool = False) -> None:
-        """Let the node of a room break the rules from its next start on, see HostilePeerSync, or with `lies` LyingPeerSync.
-
-        Raises ValueError if the room runs.
-        """
-        found = self._places.room(room)
-        if found.is_running:
-            raise ValueError(f"{found.name} runs: stop it before it becomes hostile")
-        found.become_hostile(LyingPeerSync if lies else HostilePeerSync)
-        self._convergence.forget()
-        self._narration.verb(f"make_hostile {found.name}")
-
-    def revoke(self, room: Room | str, *, by: Room | str) -> None:
-        """Revoke the key of a room in the room `by`, the first of its mesh: its admin. What that holds of the key counts on."""
-        self._maker.revoke(self._places.room(room), self._places.room(by))
-        self._convergence.forget()
-        self._narration.verb(f"revoke {name_of(room)}")
 
     # Time, and what must be true
 
@@ -384,14 +343,6 @@ class Cluster(SimulatedFaultVerbs):
         faults = [*self.checker.found(), *faults]
         if faults:
             raise Violation(f"{'; '.join(faults)} ({self._narration.moment})")
-
-    def _wait_all(self, laters: Sequence[Later[Any]], what: str) -> None:
-        self._narration.verb(what)
-        self._convergence.forget()
-        if not self.loop.run_until(lambda: all(later.is_done for later in laters), STEP_SECONDS):
-            raise Violation(f"{what}: not done within {STEP_SECONDS:.0f} s")
-        for later in laters:
-            later.result()
 
     def _on_notice(self, room: Room, notice: Notice) -> None:
         room.note(notice)

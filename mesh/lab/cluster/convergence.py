@@ -51,7 +51,7 @@ class Convergence:
         self._groups = self._lonely = self._unlike = None
 
     def is_reached(self) -> bool:
-        """Whether all that can talk have met, and hold the same on disk; clients too."""
+        """Whether all that can talk have met, and hold the same on disk; clients and views too."""
         running = self.running
         if any(room.waiting for room in running):
             return False
@@ -60,7 +60,7 @@ class Convergence:
             return False
         if not (all(map(self._is_alike, groups)) and all(map(self._has_met, self._running))):
             return False
-        if any(room.is_behind for room in self._running):
+        if any(room.is_behind or room.views_behind for room in self._running):
             return False
         return all(client.is_quiet and client.shows_all_of(room) for client, room in self.talking_clients())
 
@@ -71,6 +71,8 @@ class Convergence:
             strangers = [other.name for other in self._near[one] if other.node_id not in one.peers]
             if strangers:
                 yield f"{one} has not met {', '.join(strangers)}"
+            if one.views_behind:
+                yield f"{one}: {one.views_behind}"
         for client, room in self.talking_clients():
             if not client.is_quiet:
                 yield f"{client} is not synchronized with {room}"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from functools import partial
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 from mesh.actors.environment import Environment
 from mesh.actors.listener import ListenAddresses
@@ -21,32 +21,34 @@ from mesh.actors.runtime.mailbox import Runtime
 from mesh.discovery.port import Discovery
 from mesh.discovery.static import StaticDiscovery
 from mesh.gateway.endpoints import MakeGatewayRole
+from mesh.lab.apps.room_log import RoomLog
+from mesh.lab.apps.room_node import AppShown, MakeApp, RoomNode
 from mesh.lab.checks.subject import Witness
 from mesh.lab.cluster.arguments import check_awake
-from mesh.lab.cluster.room_parts import LabMesh, Surroundings, make_endpoints, make_identity, make_settings, node_edges
-from mesh.lab.cluster.story_log import VIRTUAL_ANSWER_SECONDS, StoryLog
+from mesh.lab.cluster.machine import Machine
+from mesh.lab.cluster.room_parts import LabMesh, Surroundings, make_endpoints, make_settings, node_edges
 from mesh.lab.roles.hostile import HostilePeerSync
 from mesh.lab.roles.watched import WatchedPeerSync
+from mesh.lab.simulation.app_tasks import AppTasks
 from mesh.lab.simulation.clock import RoomClock
 from mesh.lab.simulation.disk import SimDisk
-from mesh.lab.simulation.storage import FileStore, LabStore, Medium, all_entries
+from mesh.lab.simulation.storage import LabStore, Medium
 from mesh.membership.actions import Notice
 from mesh.membership.diagnosis.disk_room import DiskUse
-from mesh.node_log import NodeLog
-from mesh.settings.config import WAIT_SECONDS
-from peers.events.created import Created
-from peers.events.entry import Entry
-from peers.events.signature import KeySigner
+from mesh.views.store import ViewStore
+from mesh.views.views import Views
 from peers.later import Later
 from peers.limits import LimitHits, Limits
-from peers.log.draft import Meta
+
+T = TypeVar("T")
 
 
-class Room:
+class Room(Machine):
     """A node that can be started, stopped, crashed and started again on the same disk. `Cluster.start` makes them.
 
-    `log.add(event)` writes an event while the node runs. `events`, `types` and `entries` are what the disk holds, in the order
-    that is the same on all nodes. `peers` are the nodes that it has a session with.
+    `log` is a NodeLog of the node while it runs; its walks, and `get` of its results, let virtual time pass. `events`, `types`
+    and `entries` are what the disk holds, in the order that is the same on all nodes. `peers` are the nodes that it has a
+    session with, and `app` is its application.
     """
 
     def __init__(
@@ -63,15 +65,8 @@ class Room:
 
         `mesh` is the one that its node is in; None: the node is open. `on_notice` gets each notice of the node.
         """
-        self.name = name
-        self.mesh = mesh
-        self.is_revoked = False
-        """Whether a story has revoked the key that its node has now."""
-        self.medium = medium
-        self.store: LabStore = medium.blank()
+        super().__init__(name, lab.seed, mesh, medium)
         self.links = links
-        self.key_of: Room | None = None
-        """The room of which its home is a copy, so that both have the same key."""
         self.role: MakeRole = partial(WatchedPeerSync, on_events=self._on_events)
         self.is_hostile = False
         """Whether a story makes its node break the rules: nothing is promised of it, and nobody has to agree with it."""
@@ -85,66 +80,26 @@ class Room:
         """How much of its disk is in use; `fill_disk` changes that too."""
         self.dial: Mapping[str, MakeGatewayRole] = {}
         """Roles that dial, by the `room:port` that they dial."""
-        self.log = StoryLog(lab.loop, name, self._write)
+        self.make_app: MakeApp | None = None
+        """Starts the application in it, at each start."""
+        self.log = RoomLog(lab.loop, name, self._running_log, self._on_add)
         self.is_running = False
         self.peers: dict[str, None] = {}
         """Node ids that it has a session with."""
         self.witness: Witness | None = None
         """What watches this room for the checker."""
-        self._seed, self._loop, self._network, self._air = lab
+        self._loop, self._network, self._air = lab.loop, lab.network, lab.air
         self._on_notice = on_notice
-        self._lives = self._homes = 0
+        self._lives = 0
         self._kept: LogProxy | None = None
+        self._node: RoomNode | None = None
         self._supervisor: LoopActorRef[NodeSupervisor] | None = None
-        self._disk: SimDisk | None = None
-        self._last_entries: list[Entry] | None = None
+        self._disk: SimDisk[LabStore] | None = None
+        self._view_disk: SimDisk[ViewStore] | None = None
         self._frozen: list[Callable[[], None]] | None = None
         """While it is frozen: the drains of its actors that are due."""
         self.clock = RoomClock(lab.loop)
         self.runtime = Runtime(lab.loop)
-
-    def __repr__(self) -> str:
-        return self.name
-
-    @property
-    def node_id(self) -> str:
-        """The node id, from name and key. `wipe` changes it."""
-        return self.identity[0]
-
-    @property
-    def key(self) -> bytes:
-        """The public key that its node signs with. `wipe` changes it."""
-        return self.identity[1].public
-
-    @property
-    def circle(self) -> str:
-        """Rooms of one circle speak with each other: the name of its mesh, empty for an open one; a revoked one is alone."""
-        return f"*{self.name}" if self.is_revoked else self.mesh.name if self.mesh is not None else ""
-
-    @property
-    def identity(self) -> tuple[str, KeySigner]:
-        """Node id and key."""
-        return self.key_of.identity if self.key_of is not None else make_identity(self._seed, self.name, self._homes)
-
-    @property
-    def entries(self) -> list[Entry]:
-        """What the disk shows, by (time, created)."""
-        return self._last_entries if self._last_entries is not None else all_entries(self.store)
-
-    @property
-    def events(self) -> list[dict[str, Any]]:
-        """The events of `entries`."""
-        return [entry.event for entry in self.entries]
-
-    @property
-    def types(self) -> list[str]:
-        """The types of `events`."""
-        return [event["type"] for event in self.events]
-
-    @property
-    def acknowledged(self) -> dict[Created, None]:
-        """Events whose `add` succeeded, in order: the checker holds the cluster to them."""
-        return self.log.acknowledged
 
     @property
     def kept(self) -> LogProxy | None:
@@ -179,20 +134,44 @@ class Room:
         return self._kept.is_open and self._kept.state.last_position != self.store.state.last_position
 
     @property
+    def views_behind(self) -> str:
+        """What a view of its application lacks; empty if all have what its log has, and while it is frozen."""
+        return "" if self._node is None or self.is_frozen or not self.is_running else self._node.behind()
+
+    @property
     def actors(self) -> list[str]:
         """Class names of the actors that run in it."""
         return [ref.actor_class.__name__ for ref in living_actors(self.runtime)]
+
+    @property
+    def node(self) -> RoomNode:
+        """The node that runs in it, as an application has it. Raises ValueError if it does not run or is frozen."""
+        check_awake(self)
+        assert self._node is not None
+        return self._node
+
+    @property
+    def app(self) -> Any:
+        """What the function that was given to `start` as `app` returned in this life; None if there was none.
+
+        A result of the application that is a Later lets virtual time pass at `get`; `spawn` runs its coroutines.
+        Raises ValueError if the room does not run or is frozen.
+        """
+        return self.node.app
+
+    def spawn(self, work: Coroutine[Any, Any, T]) -> Later[T]:
+        """Run a coroutine of the application, as a task that ends with this life of the room.
+
+        `get` lets virtual time pass until it is done, and raises what it raised. Raises ValueError as `app`.
+        """
+        return self.node.tasks.start(work)
 
     def status(self) -> dict[str, Any]:
         """What `mesh status` shows. Virtual time passes until the node has answered.
 
         Raises ValueError if it does not run or is frozen, and TimeoutError after VIRTUAL_ANSWER_SECONDS.
         """
-        check_awake(self)
-        asked = self.ask_status()
-        if not self._loop.run_until(lambda: asked.is_done, VIRTUAL_ANSWER_SECONDS):
-            raise TimeoutError(f"{self.name} did not answer within {VIRTUAL_ANSWER_SECONDS:.0f} s")
-        return asked.result()
+        return {**self.node.status().get()}
 
     def begin(self) -> Later[ListenAddresses]:
         """Start a node on what the disk holds. Resolves with its ports once it listens."""
@@ -206,6 +185,15 @@ class Room:
         if self.witness is not None:
             self.witness.on_life(self, self._kept)
         network = self._network.room(self.name)
+        tasks = AppTasks(loop, self._on_app_error)
+        views = Views(
+            self._kept,
+            runtime=self.runtime,
+            clock=self.clock,
+            store=self.view_store,
+            open_disk=lambda store: self._open_view_disk(store, random),
+            make_shown=lambda: AppShown(tasks.guard),
+        )
         edges = Environment(
             runtime=self.runtime,
             clock=self.clock,
@@ -215,6 +203,7 @@ class Room:
             discovery=self._discovery,
             hits=LimitHits(self.clock),
             limits=replace(self.limits, changes_shown=1_000_000),  # `peers` is made from all of them
+            shown_of_home=lambda: {"views": views.status()},
             disk_use=DiskUse(self.name, lambda: self.disk_share),
             **node_edges(self.mesh, self.identity, self.store, self._kept, network, self._report),
         )
@@ -223,18 +212,23 @@ class Room:
             edges,
             make_settings(self.node_id, random, self.links),
             self._kept,
-            on_notice=lambda notice: self._on_notice(self, notice),
+            on_notice=self._on_node_notice,
             make_role=self.role,
             endpoints=make_endpoints(self.serve, self.dial, network),
         )
+        self._node = RoomNode(self.node_id, self._kept, self._supervisor, views=views, tasks=tasks, on_add=self._on_add)
         self.is_running = True
-        return self._supervisor.ask_to(NodeSupervisor.begin)
+        begun = self._supervisor.ask_to(NodeSupervisor.begin)
+        return begun if self.make_app is None else self._begin_app(self._node, self.make_app, begun)
 
     def end(self) -> Later[Any]:
-        """Stop the node as its operator would. Resolves once it has said goodbye and closed its log."""
+        """Stop the node as its operator would. Resolves once it has said goodbye and closed its log.
+
+        The application hears `stop`, then its tasks are cancelled; the node stops once they have ended.
+        """
         self.is_running = False
         self.peers.clear()
-        assert self._supervisor is not None
+        assert self._supervisor is not None and self._node is not None
         supervisor, stopped = self._supervisor, Later[Any]()
 
         def on_ended(_: Later[Any]) -> None:
@@ -242,7 +236,12 @@ class Room:
             self.store.open()  # so that the disk of a room that is off can be read
             supervisor.stop(block=False).then(stopped.follow)
 
-        supervisor.ask_to(NodeSupervisor.end).then(on_ended)
+        def on_app_ended(done: Later[None]) -> None:
+            if done.exception is not None:
+                self._on_app_error(done.exception)
+            supervisor.ask_to(NodeSupervisor.end).then(on_ended)
+
+        self._node.end().then(on_app_ended)
         return stopped
 
     def crash(self) -> None:
@@ -254,8 +253,14 @@ class Room:
         self._network.drop_room(self.name)
         self._air.drop_room(self.name)
         self.clock.stop()
+        if self._node is not None:
+            self._node.tasks.drop()
+        if self._view_disk is not None:
+            self._view_disk.crash()
         dropped = self._disk.crash() if self._disk is not None else []
         abandon_actors(self.runtime)
+        if self._kept is not None:
+            self._kept.withdraw()  # whoever still holds it is not answered any more
         random = Random(f"{self._seed} {self.name} {self._lives} crash")
         self.store = self.medium.after_crash(self.store, dropped, random)
         self.clock = self.clock.next_life()
@@ -265,6 +270,8 @@ class Room:
         self._network.freeze(self.name)
         self._frozen = []
         self.clock.freeze()
+        if self._node is not None:
+            self._node.tasks.freeze()
 
     def thaw(self) -> None:
         """See Cluster.thaw."""
@@ -272,34 +279,21 @@ class Room:
         for drain in due:
             self._loop.schedule_drain(drain)
         self.clock.thaw()
+        if self._node is not None:
+            self._node.tasks.thaw()
         self._network.thaw(self.name)
 
     def fill_disk(self, is_full: bool) -> None:
         """Let all commits that write fail because the disk is full, or succeed again."""
         self.disk_share = float(is_full)
-        if self._disk is not None:
-            self._disk.is_full = is_full
+        for disk in (self._disk, self._view_disk):
+            if disk is not None:
+                disk.is_full = is_full
 
     def fail_commits(self, count: int) -> None:
         """Let the next `count` commits that write something fail, until the node is started anew."""
         if self._disk is not None:
             self._disk.failing = count
-
-    def snapshot(self) -> LabStore:
-        """See Cluster.snapshot."""
-        return self.medium.copy(self.store)
-
-    def restore(self, snapshot: LabStore) -> None:
-        """See Cluster.restore."""
-        store = self.medium.copy(snapshot)
-        store.close()
-        self._put_back(store)
-
-    def may_resume(self, snapshot: LabStore) -> bool:
-        """Whether a snapshot is of a machine with its key, as far as that wrote."""
-        epoch = snapshot.state.epoch
-        birth = snapshot.birth(epoch) if epoch is not None else None
-        return birth is None or birth.key == self.key
 
     def resume(self, snapshot: LabStore) -> Later[ListenAddresses]:
         """See Cluster.resume."""
@@ -315,17 +309,6 @@ class Room:
         dice = Random(f"{self._seed} {self.name} hostile")
         self.role = partial(role, on_events=self._on_events, dice=dice)
 
-    def wipe(self) -> None:
-        """Delete the whole home, key included: it returns as a new node."""
-        self._homes += 1
-        self.is_revoked = False
-        self.lose_log()
-
-    def lose_log(self) -> None:
-        """Delete the log and keep the key."""
-        self._put_in(self.medium.blank())
-        self.acknowledged.clear()
-
     def note(self, notice: Notice) -> None:
         """Update `peers` after a notice of its node."""
         if notice.node_id is None:
@@ -335,33 +318,9 @@ class Room:
         elif notice.kind in {"disconnected", "left", "lost", "paused", "refused"}:
             self.peers.pop(notice.node_id, None)
 
-    def ask_status(self) -> Later[dict[str, Any]]:
-        """What `mesh status` shows, later."""
-        assert self._supervisor is not None
-        return self._supervisor.ask_to(NodeSupervisor.status).transform(lambda status: {**status})
-
-    def ask_synchronized(self, peers: int = 1, timeout_seconds: float = WAIT_SECONDS) -> Later[None]:
-        """See Node.synchronized."""
-        assert self._supervisor is not None
-        return self._supervisor.ask_to(NodeSupervisor.synchronized, peers, timeout_seconds, Later())
-
-    def close_disk(self) -> None:
-        """The run is over: keep what `entries` shows, and leave no file open."""
-        if self._last_entries is None and isinstance(self.store, FileStore):
-            self.store.open()
-            self._last_entries = self.entries
-
-    def _put_back(self, store: LabStore) -> None:
-        self._put_in(store)
-        held = {entry.created for entry in self.entries}
-        self.log.acknowledged = {created: None for created in self.acknowledged if created in held}
-
-    def _put_in(self, store: LabStore) -> None:
-        before, self.store = self.store, store
-        self.store.open()
+    def _on_other_disk(self, before: LabStore) -> None:
         if self.witness is not None:
             self.witness.on_disk(self, before)
-        self.medium.discard(before)
 
     def _report(self, report: Report) -> None:
         if self._supervisor is not None:
@@ -373,25 +332,64 @@ class Room:
         else:
             self._frozen.append(drain)
 
-    def _write(self, event: dict[str, Any], meta: Meta | None) -> Later[Meta | None]:
+    def _running_log(self) -> LogProxy:
         if self._kept is None or not self.is_running:
-            raise RuntimeError(f"{self.name} does not run: start it before it can write")
-        result: Later[Any] = NodeLog(self._kept).add(event, meta)
+            raise RuntimeError(f"{self.name} does not run: start it before its log is used; `entries` shows its disk")
+        return self._kept
+
+    def _on_add(self, event: dict[str, Any], result: Later[Any], is_timed: bool) -> None:
         result.then(self._on_written)
         if self.witness is not None:
-            self.witness.on_add(self, event, result, is_timed=meta is None or "created" not in meta)
-        return result
+            self.witness.on_add(self, event, result, is_timed=is_timed)
 
-    def _on_written(self, done: Later[Meta | None]) -> None:
+    def _on_written(self, done: Later[Any]) -> None:
         if done.exception is not None:
             self._on_notice(self, Notice("note", None, f"not written: {done.exception}"))
+        elif (meta := done.result()) is not None:
+            self.acknowledged[meta["created"]] = None
+
+    def _begin_app(self, node: RoomNode, make: MakeApp, begun: Later[ListenAddresses]) -> Later[ListenAddresses]:
+        """Start the application once the node listens. Resolves once that is done."""
+        started = Later[ListenAddresses]()
+
+        def on_begun(done: Later[ListenAddresses]) -> None:
+            if done.exception is not None:
+                started.follow(done)
+            else:
+                node.start_app(make).then(on_started)
+
+        def on_started(done: Later[None]) -> None:
+            if done.exception is not None:
+                started.fail(self._in_app(done.exception))
+            else:
+                started.follow(begun)
+
+        begun.then(on_begun)
+        return started
+
+    def _on_app_error(self, error: BaseException) -> None:
+        self._loop.record(self._in_app(error))
+
+    def _in_app(self, error: BaseException) -> BaseException:
+        error.add_note(f"in the application of {self.name}, at {self.seconds:.3f} s")
+        return error
+
+    def _on_node_notice(self, notice: Notice) -> None:
+        self._on_notice(self, notice)
+        if self._node is not None:
+            self._node.tell("change", notice)
 
     def _on_events(self, count: int, other_node_id: str | None, known: str) -> None:
         self.events_came += count
         if known and self.witness is not None:
             self.witness.on_sent_again(self, other_node_id or "", known)
 
-    def _open_disk(self) -> SimDisk:
+    def _open_view_disk(self, store: ViewStore, random: Random) -> SimDisk[ViewStore]:
+        self._view_disk = SimDisk(self._loop, random, store)
+        self._view_disk.is_full = self.is_disk_full
+        return self._view_disk
+
+    def _open_disk(self) -> SimDisk[LabStore]:
         assert self._disk is not None
         return self._disk
 

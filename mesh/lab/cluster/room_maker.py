@@ -58,7 +58,7 @@ class RoomMaker:
         links, mesh, medium = source.links, source.mesh, source.medium
         room = Room(name, self._lab, links=links, mesh=mesh, medium=medium, on_notice=self._on_notice)
         self._places.rooms[name] = room
-        room.key_of, room.serve, room.dial = source, source.serve, source.dial
+        room.key_of, room.serve, room.dial, room.make_app = source, source.serve, source.dial, source.make_app
         return room
 
     def revoke(self, room: Room, admin: Room) -> None:

@@ -58,6 +58,7 @@ NOT_LIVE = {
     "revoke": "revokes a key",
     "store": "looks at a disk",
     "seed": "depends on its seed",
+    "app": "runs an application in its rooms",
 }
 """Names of Cluster and Room that real hosts do not offer, and what a story that uses one of them does."""
 
@@ -86,6 +87,7 @@ class LiveCluster(FaultVerbs[LiveRoom, LiveRoom, Path]):
         """
         places: Places[LiveRoom, LiveRoom] = Places()
         self.rooms = places.rooms
+        self.random = Random(seed)
         self._trace = Trace(on_trace)
         self.trace = self._trace.lines
         self.saw: list[str] = []
@@ -150,7 +152,7 @@ class LiveCluster(FaultVerbs[LiveRoom, LiveRoom, Path]):
     ) -> tuple[LiveRoom, ...]:
         """As Cluster.start; rooms with `links` use no mDNS, `store` is ignored. Raises MeshError too, and NotLive for roles."""
         if any(role is not None for role in roles.values()):
-            raise NotLive("runs roles of its own")
+            raise NotLive("runs roles or applications of its own")
         pairs = read_links(names, links)
         self._places.expect([name for pair in pairs or () for name in pair], "start")
         for name in names:

@@ -23,7 +23,7 @@ LIBRARIES = tuple(Path(sysconfig.get_path(kind)) for kind in ("stdlib", "platstd
 def explain(error: BaseException, moment: str = "") -> str:
     """A sentence: what went wrong and where in the scenario; `moment` says when, for errors that do not."""
     places = extract_tb(error.__traceback__)
-    sentence = _describe(error, places)
+    sentence = ", ".join([_describe(error, places), *getattr(error, "__notes__", ())])
     when = f" ({moment})" if moment and "(seed " not in sentence else ""
     theirs = _theirs(places)
     where = f" ({Path(theirs[-1].filename).name}, line {theirs[-1].lineno})" if theirs else ""

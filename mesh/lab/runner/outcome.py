@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self
 
+from mesh.lab.recording.failure_report import SHOWN_LINES, is_mistake
 from mesh.lab.recording.timeline import Happening
 
 ROW = "{:<20}  {:>6}  {:>6}  {:>8}  {:>10}  {:>8}  {:>8}"
@@ -31,6 +32,8 @@ class Outcome:
     """Of these, those whose last copy was lost with a disk."""
     verbs: Mapping[str, int] = field(default_factory=dict)
     """What was done how often, by the first word of its line in the trace."""
+    beats: tuple[str, ...] = ()
+    """A line for each beat."""
     saw: tuple[str, ...] = ()
     """After a failure: what each room holds."""
     happenings: tuple[Happening, ...] = ()
@@ -42,6 +45,22 @@ class Outcome:
     def brief(self) -> Self:
         """The outcome without its trace and its error, which are large or cannot be sent to another process."""
         return replace(self, trace=(), error=None)
+
+    @property
+    def is_finding(self) -> bool:
+        """Whether it failed, and not because a verb refused what the scenario asked for."""
+        return self.failure is not None and (self.error is None or not is_mistake(self.error))
+
+    def trace_end(self, *, hint: str = "") -> list[str]:
+        """The last lines of the trace; `hint` says where the others are."""
+        left = len(self.trace) - SHOWN_LINES
+        return [*([f"... {left} lines left out{hint}"] if left > 0 else []), *self.trace[-SHOWN_LINES:]]
+
+    def sentences(self, name: str, replay: str) -> list[str]:
+        """What went wrong, with seed, moment and place; what each room holds; the command that plays it again."""
+        seen = [f"  {sentence}" for sentence in self.saw if sentence not in (self.failure or "")]
+        found = seen if self.is_finding else []
+        return [f"{name} failed with seed {self.seed}: {self.failure}", *found, f"replay: {replay}"]
 
 
 @dataclass

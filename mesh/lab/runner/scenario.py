@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import sys
-from asyncio import CancelledError
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from pathlib import Path
-from time import perf_counter
 
 import click
 from click.exceptions import Exit
 
 from mesh.lab.cluster.cluster import Cluster
 from mesh.lab.plot.plot import plot as draw
-from mesh.lab.recording.failure_report import SHOWN_LINES, explain, is_mistake, lines_about
+from mesh.lab.recording.failure_report import explain, lines_about
 from mesh.lab.runner.command import Printer, check_usage, make_command, write_picture
-from mesh.lab.runner.interrupts import watch_interrupts
 from mesh.lab.runner.outcome import Outcome, Tally
 from mesh.lab.runner.replay import replay_of_script
-from mesh.lab.simulation.virtual_loop import LabAlarm
+from mesh.lab.runner.run import RUN_FAILURES, Run
 from mesh.terminal.output import INTERRUPTED
 
-RUN_FAILURES = (Exception, LabAlarm, SystemExit, CancelledError)
-"""What a run may raise that is a finding; an interruption is none."""
 SHOWN_FAILURES = 5
 """Of many seeds, how many failures are shown one by one."""
 
@@ -57,29 +53,10 @@ class Scenario:
         `on_line` gets each beat and `on_trace` each line of the trace, which has frames unless `traces` is false; with
         `has_diary` the outcome holds what `plot` draws. What goes wrong is in the outcome; only KeyboardInterrupt is raised.
         """
-        began = perf_counter()
-        cluster = Cluster(seed, on_line=on_line, on_trace=on_trace, traces=traces, has_diary=has_diary)
-        error: BaseException | None = None
-        try:
-            with watch_interrupts(cluster.loop.record), cluster:
-                self.story(cluster)
-        except RUN_FAILURES as raised:
-            error = raised
-        ledger = cluster.checker.ledger
-        return Outcome(
-            seed,
-            explain(error, cluster.moment) if error is not None else None,
-            cluster.trace_hash,
-            cluster.kept_trace,
-            cluster.seconds,
-            events=len(ledger.acknowledged),
-            lost=len(ledger.lost),
-            verbs=dict(cluster.verbs),
-            saw=tuple(cluster.what_each_saw()) if error is not None else (),
-            happenings=tuple(cluster.happenings),
-            error=error,
-            real_seconds=perf_counter() - began,
-        )
+        run = Run(seed, on_line=on_line, on_trace=on_trace, traces=traces, has_diary=has_diary)
+        with suppress(*RUN_FAILURES), run.watched():
+            self.story(run.cluster)
+        return run.outcome()
 
     def main(self) -> None:
         """The command line of a scenario script."""
@@ -100,19 +77,11 @@ class Scenario:
 
         If a verb refused what the scenario asked for, only the line that did so is shown, and no trace.
         """
-        error, is_finding = outcome.error, outcome.error is None or not is_mistake(outcome.error)
-        lines: list[str] = []
-        if is_finding and not is_short:
-            left = len(outcome.trace) - SHOWN_LINES
-            lines += [f"... {left} lines left out: --trace shows them"] if left > 0 else []
-            lines += outcome.trace[-SHOWN_LINES:]
-        if error is not None and not is_short:
-            lines += lines_about(error)
-        lines.append(f"{self.name} failed with seed {outcome.seed}: {outcome.failure}")
-        if is_finding:
-            lines += [f"  {sentence}" for sentence in outcome.saw if sentence not in (outcome.failure or "")]
-        lines.append(f"replay: {replay or 'with'} --seed {outcome.seed} --trace")
-        print(*lines, sep="\n", file=sys.stderr)
+        lines = outcome.trace_end(hint=": --trace shows them") if outcome.is_finding and not is_short else []
+        if outcome.error is not None and not is_short:
+            lines += lines_about(outcome.error)
+        again = f"{replay or 'with'} --seed {outcome.seed} --trace"
+        print(*lines, *outcome.sentences(self.name, again), sep="\n", file=sys.stderr)
 
     def _play(
         self, *, seed: int, seeds: int, trace: bool, live: bool, plot: Path | None, replay: str, sentence: str

@@ -40,7 +40,7 @@ class RoomClock:
             if not is_undone:
                 reaction()
 
-        handle = self._loop.call_later(delay_ms / 1000, self._react, react)
+        handle = self._loop.call_later(delay_ms / 1000, self._react, react, context=self._loop.context)
 
         def undo() -> None:
             nonlocal is_undone

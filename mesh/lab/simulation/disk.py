@@ -5,13 +5,13 @@ from __future__ import annotations
 from asyncio import TimerHandle
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-from mesh.lab.simulation.storage import FileStore, LabStore, Work
+from mesh.lab.simulation.storage import FileStore
 from mesh.lab.simulation.virtual_loop import VirtualLoop
 from peers.later import Later
-from peers.stores.run_store import RunStore
 from peers.stores.store import DISK_FULL, StoreError
 
 T = TypeVar("T")
@@ -26,8 +26,20 @@ _FULL = "the simulated disk is full: free space on it, then try again", DISK_FUL
 _BROKEN = "the simulated disk failed (disk I/O error): check it, then try again", "its disk fails"
 
 
-class SimDisk:
-    """Implements `RunDisk` on the virtual loop, for one life of one room. The first piece of work opens the store.
+class WorkStore(Protocol):
+    """What a disk works on: the store of a log, or of views."""
+
+    def open(self) -> object: ...
+    def close(self) -> object: ...
+    def transaction(self) -> AbstractContextManager[None]: ...
+    def writes(self) -> int: ...
+
+
+S = TypeVar("S", bound=WorkStore)
+
+
+class SimDisk(Generic[S]):
+    """Implements `RunDisk` and `ViewDisk` on the virtual loop, for one life of a room. The first piece of work opens the store.
 
     After a crash the store holds what was committed; the next life of the room gets another SimDisk for it.
     """
@@ -36,7 +48,7 @@ class SimDisk:
         self,
         loop: VirtualLoop,
         random: Random,
-        store: LabStore,
+        store: S,
         *,
         commit_ms: tuple[float, float] = COMMIT_MS,
     ) -> None:
@@ -45,7 +57,7 @@ class SimDisk:
         self._loop = loop
         self._random = random
         self._store = store
-        self._waiting: deque[tuple[Work, Later[Any]]] = deque()
+        self._waiting: deque[tuple[Callable[[S], Any], Later[Any]]] = deque()
         self._timer: TimerHandle | None = None
         self._closed: Later[None] | None = None
         self._is_open = False
@@ -70,7 +82,7 @@ class SimDisk:
         """Whether work waits beside what is being done."""
         return bool(self._waiting)
 
-    def run(self, work: Callable[[RunStore], T]) -> Later[T]:
+    def run(self, work: Callable[[S], T]) -> Later[T]:
         """See RunDisk. Fails with StoreError after `close`; never resolves after a crash."""
         if self._closed is not None:
             return Later.failed(StoreError("the store is closed"))
@@ -85,7 +97,7 @@ class SimDisk:
             self._start()
         return self._closed
 
-    def crash(self) -> list[Work]:
+    def crash(self) -> list[Callable[[S], Any]]:
         """The power fails: drop all work that waits, and give no more results, not even of the last commit.
 
         Returns the dropped pieces of work that the next commit would have contained.
@@ -102,7 +114,8 @@ class SimDisk:
             self._after(self.commit_ms, self._commit)
 
     def _after(self, range_ms: tuple[float, float], step: Callable[..., None], *args: Any) -> None:
-        self._timer = self._loop.call_later(self._random.uniform(*range_ms) / 1000, step, *args)
+        seconds = self._random.uniform(*range_ms) / 1000
+        self._timer = self._loop.call_later(seconds, step, *args, context=self._loop.context)
 
     def _commit(self) -> None:
         group = [self._waiting.popleft() for _ in range(min(len(self._waiting), GROUP_LIMIT))]
@@ -112,7 +125,7 @@ class SimDisk:
             results = [self._run_alone(work) for work, _ in group]
         self._after(RESULT_MS, self._show, [later for _, later in group], results)
 
-    def _run(self, works: list[Work]) -> list[Later[Any]]:
+    def _run(self, works: list[Callable[[S], Any]]) -> list[Later[Any]]:
         if not works:
             return []
         if not self._is_open:
@@ -135,7 +148,7 @@ class SimDisk:
         else:
             raise StoreError(*(_FULL if self.is_full else _BROKEN))
 
-    def _run_alone(self, work: Work) -> Later[Any]:
+    def _run_alone(self, work: Callable[[S], Any]) -> Later[Any]:
         try:
             return self._run([work])[0]
         except Exception as error:  # noqa: BLE001 - it is the result of this piece

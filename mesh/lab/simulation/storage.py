@@ -25,7 +25,7 @@ from peers.stores.store import StoreError
 LabStore = MemoryRunStore | SqliteRunStore
 """What a room's disk may be."""
 StoreKind = Literal["memory", "sqlite"]
-Work = Callable[[RunStore], Any]
+Work = Callable[[LabStore], Any]
 
 MAX_GARBAGE_BYTES = 10_000
 """Bytes of garbage that a power cut may leave behind the last commit in a write-ahead log."""
@@ -220,7 +220,7 @@ def _new_part(before: bytes, after: bytes) -> tuple[int, int]:
     return 0, min(end, len(after))
 
 
-def _commit(store: RunStore, works: Sequence[Work]) -> None:
+def _commit(store: LabStore, works: Sequence[Work]) -> None:
     with suppress(Exception), store.transaction():  # work that fails leaves nothing in the log
         for work in works:
             work(store)

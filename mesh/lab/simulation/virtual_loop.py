@@ -13,8 +13,12 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextvars import Context
 from random import Random
-from typing import Any, NoReturn, TypeVar, TypeVarTuple
+from typing import Any, TypeVarTuple
 from weakref import WeakValueDictionary
+
+from mesh.lab.simulation.app_tasks import OwnedTask, owned_timer, owner_of, work_of
+from mesh.lab.simulation.isolated_loop import IsolatedLoop
+from peers.later import SteppedLoop
 
 TURNS_PER_INSTANT = 1_000_000
 """Turns without progress of virtual time after which the loop reports a livelock."""
@@ -22,6 +26,8 @@ INSTANT_SECONDS = 1e-6
 """Timers that are closer together than this count as one instant."""
 FINISH_SECONDS = 60.0
 """Virtual time within which cancelled tasks must end."""
+VIRTUAL_ANSWER_SECONDS = 60.0
+"""Virtual seconds that `Later.get` waits at most, unless it is told another limit."""
 GARBAGE_OBJECTS = 200_000
 """New objects after which a run collects garbage: a cluster is large, lives long and makes little garbage."""
 GARBAGE_ROUNDS = 50
@@ -29,7 +35,6 @@ GARBAGE_ROUNDS = 50
 _PURGE_FROM = 256
 """Cancelled timers are removed when there are this many and they outnumber the others."""
 
-T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 Drain = Callable[[], None]
 
@@ -49,7 +54,7 @@ class _Timer(asyncio.TimerHandle):
         """Whether it is in the heap: only then the loop counts it when it is cancelled."""
 
 
-class VirtualLoop(asyncio.BaseEventLoop):
+class VirtualLoop(IsolatedLoop, SteppedLoop):
     """Runs asyncio code and the drains of actors in one thread; when nothing is ready, its time jumps to the next timer.
 
     Callbacks of asyncio run first in, first out, as on a real loop. The seed decides the order of timers that are due at one
@@ -70,6 +75,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """`turns_per_instant` turns without progress of virtual time are a livelock."""
         self._is_running = False
         super().__init__()
+        self.context = Context()
+        """For timers of the lab that the code of an application may cause: they are not the application's."""
         self.turns = 0
         """Callbacks and drains run so far."""
         self._random = Random(seed)
@@ -111,6 +118,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
         It is called each time when nothing more is ready, before time moves on.
         """
         return self._run_to(self._now + limit_seconds, predicate)
+
+    def wait_until(self, is_done: Callable[[], bool], timeout: float | None) -> None:
+        """See SteppedLoop: what `Later.get` does, with a limit of VIRTUAL_ANSWER_SECONDS."""
+        seconds = VIRTUAL_ANSWER_SECONDS if timeout is None else timeout
+        if not self.run_until(is_done, seconds):
+            raise TimeoutError(f"no result within {seconds:g} s of virtual time")
 
     def _run_to(self, end: float, predicate: Callable[[], bool] | None) -> bool:
         was_met = False
@@ -252,7 +265,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         self._check_open()
-        handle = _Timer(when, callback, args, self, context)
+        handle = _Timer(when, owned_timer(callback, context), args, self, context)
         self._timer_count += 1
         heapq.heappush(self._timers, (when, self._random.random(), self._timer_count, handle))
         return handle
@@ -289,9 +302,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
     # Tasks and generators in the order of their creation: the sets of asyncio have none
 
     def _make_task(self, loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> asyncio.Task[Any]:
-        task: asyncio.Task[Any] = asyncio.Task(work, loop=loop, **options)
+        owner = owner_of(options.get("context"))
+        task: asyncio.Task[Any] = (OwnedTask if owner else asyncio.Task)(work, loop=loop, **options)
         self._tasks[task] = None
         task.add_done_callback(self._forget_task)
+        if owner:
+            owner.adopt(task)
         return task
 
     def _forget_task(self, task: asyncio.Future[Any]) -> None:
@@ -327,26 +343,6 @@ class VirtualLoop(asyncio.BaseEventLoop):
             except Exception as error:  # noqa: BLE001 - the others must be closed as well
                 self.record(error)
 
-    # What a loop without sockets and threads refuses
-
-    def run_in_executor(self, executor: Any, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
-        raise RuntimeError("the virtual loop has no threads: blocking work belongs behind Disk.run")
-
-    async def getaddrinfo(self, *args: Any, **options: Any) -> NoReturn:
-        self._refuse()
-
-    async def create_connection(self, *args: Any, **options: Any) -> NoReturn:
-        self._refuse()
-
-    async def create_server(self, *args: Any, **options: Any) -> NoReturn:
-        self._refuse()
-
-    async def create_datagram_endpoint(self, *args: Any, **options: Any) -> NoReturn:
-        self._refuse()
-
-    def _refuse(self) -> NoReturn:
-        raise RuntimeError("the virtual loop has no sockets: use the lab's network")
-
     # End
 
     def finish(self) -> tuple[str, ...]:
@@ -364,11 +360,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._is_finishing = True
         try:
             if not self.run_until(lambda: not self._tasks and not self._closing, FINISH_SECONDS):
-                stuck = ", ".join(_work_of(task) for task in (*self._tasks, *self._closing))
+                stuck = ", ".join(work_of(task) for task in (*self._tasks, *self._closing))
                 raise LabAlarm(f"cancelled tasks go on after {FINISH_SECONDS:.0f} s: {stuck}")
         finally:
             self._is_finishing = False
-        return tuple(_work_of(task) for task in left)
+        return tuple(work_of(task) for task in left)
 
     def close(self) -> None:
         """`finish` and free everything. Raises an error that is left; warns with ResourceWarning if tasks were pending."""
@@ -387,8 +383,3 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if left:
             what = f"the virtual loop was closed at {self._now:.6f} s with {len(left)} tasks pending: {', '.join(left)}"
             warnings.warn(what, ResourceWarning, stacklevel=2)
-
-
-def _work_of(task: asyncio.Future[Any]) -> str:
-    work = task.get_coro() if isinstance(task, asyncio.Task) else None
-    return str(getattr(work, "__qualname__", "a future"))

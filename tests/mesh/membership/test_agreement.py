@@ -89,7 +89,7 @@ def test_two_nodes_with_the_same_events_are_synchronized_after_one_answer() -> N
     with Cluster(1) as cluster:
         kitchen, _ = start_two(cluster)
 
-        waited = kitchen.ask_synchronized()
+        waited = kitchen.node.synchronized()
         cluster.run(0.1)
 
         assert waited.is_done and waited.exception is None
@@ -105,7 +105,7 @@ def test_when_a_wait_over_a_slow_link_ends_both_nodes_hold_what_both_wrote() -> 
         cluster.run(1)
         assert len(kitchen.types) < 250 > len(study.types)
 
-        waited = kitchen.ask_synchronized()
+        waited = kitchen.node.synchronized()
         cluster.loop.run_until(lambda: waited.is_done, 60)
 
         waited.result()
@@ -125,7 +125,7 @@ def test_a_node_that_writes_all_the_time_is_waited_for_up_to_its_position_at_the
 
         write_on()
         cluster.run(1)
-        waits = [room.ask_synchronized(2, 2.0) for room in (kitchen, study, attic)]
+        waits = [room.node.synchronized(peers=2, timeout=2.0) for room in (kitchen, study, attic)]
         cluster.loop.run_until(lambda: all(wait.is_done for wait in waits), 3)
         is_over = True
 
@@ -137,7 +137,7 @@ def test_a_wait_for_three_nodes_ends_when_the_third_connects() -> None:
         kitchen, _ = start_two(cluster)
         write(kitchen, 3)
         cluster.settle("written")
-        waited = kitchen.ask_synchronized(2)
+        waited = kitchen.node.synchronized(peers=2)
         cluster.run(10)
         assert not waited.is_done
 
@@ -153,8 +153,8 @@ def test_a_wait_behind_a_partition_says_that_no_node_is_connected() -> None:
         kitchen, study = start_two(cluster)
         cluster.partition([kitchen], [study])
         kitchen.log.add({"type": "milk"}).get()
-        early = kitchen.ask_synchronized(1, 2.0)
-        late = kitchen.ask_synchronized(1, 20.0)
+        early = kitchen.node.synchronized(peers=1, timeout=2.0)
+        late = kitchen.node.synchronized(peers=1, timeout=20.0)
         cluster.run(21)
         cluster.heal()
 
@@ -173,7 +173,7 @@ def test_a_wait_goes_on_over_a_new_connection() -> None:
         kitchen, study = start_two(cluster)
         cluster.partition([kitchen], [study])
         study.log.add({"type": "bread"})
-        waited = kitchen.ask_synchronized()
+        waited = kitchen.node.synchronized()
         cluster.run(30)
         assert not waited.is_done
 
@@ -192,7 +192,7 @@ def test_a_node_that_lost_its_disk_is_synchronized_when_it_has_all_events_again(
         cluster.crash(study)
         study.lose_log()
         cluster.slow(kitchen, study, bytes_per_second=50_000)
-        waited = kitchen.ask_synchronized()
+        waited = kitchen.node.synchronized()
 
         cluster.restart(study)
         cluster.loop.run_until(lambda: waited.is_done, 60)
@@ -227,7 +227,7 @@ def test_status_shows_since_when_a_node_is_behind_also_after_it_returned() -> No
 def test_a_wait_ends_when_the_node_stops() -> None:
     with Cluster(8) as cluster:
         (kitchen,) = cluster.start("kitchen")
-        waited = kitchen.ask_synchronized()
+        waited = kitchen.node.synchronized()
         cluster.run(1)
 
         cluster.stop(kitchen)
@@ -258,7 +258,7 @@ def test_a_wait_that_ended_was_right(seed: int) -> None:
             cluster.run(random.random())
             asker = random.choice(rooms)
             before = {room.node_id: room.store.ends() for room in rooms}
-            waited = asker.ask_synchronized(random.randint(1, 3), 25.0)
+            waited = asker.node.synchronized(peers=random.randint(1, 3), timeout=25.0)
             if round_number == 4:
                 cluster.partition(rooms[:2], rooms[2:])
             cluster.loop.run_until(lambda done=waited: done.is_done, 30)
@@ -279,7 +279,7 @@ def test_the_same_seed_gives_the_same_waits() -> None:
             kitchen, study = start_two(cluster)
             cluster.slow(study, kitchen, bytes_per_second=20_000)
             write(study, 50, 1_000)
-            kitchen.ask_synchronized()
+            kitchen.node.synchronized()
             cluster.settle("done")
         return cluster.trace_hash
 

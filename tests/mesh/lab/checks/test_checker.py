@@ -189,7 +189,7 @@ def test_a_clock_that_goes_back_far_gives_no_violation(seed: int) -> None:
 
 def full_mailbox(room: Room) -> None:
     for _ in range(2_000):
-        room.ask_status()
+        room.node.status()
 
 
 def wide_window(room: Room) -> None:

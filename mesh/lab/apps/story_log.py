@@ -1,17 +1,14 @@
-"""`room.log` and `client.log`: writes events as the library does, with results that a story can wait for in virtual time."""
+"""`client.log`: writes events as the library does, with results that a story can wait for in virtual time."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from mesh.lab.simulation.virtual_loop import VirtualLoop
+from mesh.lab.simulation.virtual_loop import VIRTUAL_ANSWER_SECONDS, VirtualLoop
 from peers.events.created import Created
 from peers.later import Later
 from peers.log.draft import Meta
-
-VIRTUAL_ANSWER_SECONDS = 60.0
-"""Virtual seconds within which a node must answer."""
 
 Write = Callable[[dict[str, Any], Meta | None], Later[Meta | None]]
 
@@ -37,10 +34,10 @@ class PendingWrite(Later[Meta | None]):
 
 
 class StoryLog:
-    """Writes the events of one room or client, and remembers which were acknowledged."""
+    """Writes the events of one client, and remembers which were acknowledged."""
 
     def __init__(self, loop: VirtualLoop, name: str, write: Write) -> None:
-        """`write` writes an event with its meta, and raises RuntimeError if the room or client does not run."""
+        """`write` writes an event with its meta, and raises RuntimeError if the client does not run."""
         self.acknowledged: dict[Created, None] = {}
         """Events that are on the disk for sure, in order: the checker holds the cluster to them."""
         self._loop = loop
@@ -51,7 +48,7 @@ class StoryLog:
         """Write an event; the result is there once the disk has it, and its `get` waits for that.
 
         The result is the meta of the event; None if a filter or an earlier copy made it needless. Raises RuntimeError if the
-        room or client does not run.
+        client does not run.
         """
         result = self._write(event, meta)
         result.then(self._on_written)

@@ -1,0 +1,1 @@
+"""What a story and an application do with the node of a room."""

@@ -1,0 +1,32 @@
+"""A loop without sockets and threads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar, TypeVarTuple
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class IsolatedLoop(asyncio.BaseEventLoop):
+    """Refuses what reaches out of the process, or into another thread: each such call raises RuntimeError."""
+
+    def run_in_executor(self, executor: Any, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
+        raise RuntimeError("the virtual loop has no threads: blocking work belongs behind Disk.run")
+
+    async def getaddrinfo(self, *args: Any, **options: Any) -> NoReturn:
+        self._refuse()
+
+    async def create_connection(self, *args: Any, **options: Any) -> NoReturn:
+        self._refuse()
+
+    async def create_server(self, *args: Any, **options: Any) -> NoReturn:
+        self._refuse()
+
+    async def create_datagram_endpoint(self, *args: Any, **options: Any) -> NoReturn:
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise RuntimeError("the virtual loop has no sockets: use the lab's network")
