@@ -17,6 +17,7 @@ import mesh.lab
 import peers
 from mesh import Node, NodeLog
 from mesh.cli.commands import app
+from mesh.cli.node.layers import UpOption
 from mesh.lab import Cluster, Room
 from peers import BaseSync, ClientSync, ServerSync
 from peers.roles.run_peer import RunPeerSync
@@ -122,16 +123,23 @@ STORY = "--seed N=0 | --seeds N=1 | --trace | --plot PATH | --live"
 COMMAND_LINE = {
     "mesh": "--home DIR $MESH_HOME | --version",
     "mesh up": "--name NAME | --mesh NAME | --existing | --open [=lan] | --listen HOST:PORT | --peer HOST:PORT ... | "
-    "--no-mdns | --interface ADDRESS_OR_NAME ... | --requery SECONDS=45.0 | --limit NAME=VALUE ... | --clients HOST:PORT | "
+    "--mdns | --interface ADDRESS_OR_NAME ... | --requery SECONDS=45.0 | --limit NAME=VALUE ... | --clients HOST:PORT | "
     "--clients-cert FILE | --clients-key FILE | --clients-insecure | --clients-origin ORIGIN ... | --clients-host NAME ... | "
-    "--upstream URL | --upstream-user USER | --upstream-token TOKEN $MESH_UPSTREAM_TOKEN | --upstream-channel NAME ... | "
-    "--upstream-subprotocol VERSION | --json",
+    "--upstream URL | --upstream-user USER | --upstream-token TOKEN | --upstream-channel NAME ... | "
+    "--upstream-subprotocol VERSION | --log-level debug,info,warning,error=warning | --log-format text,json=text | --json",
+    "mesh config": "--check | --json",
     "mesh add": "JSON... | --key KEY | --key-field FIELD",
     "mesh log": "--json | --follow -f | --wait | --order created,added | --reverse | --since MOMENT | --until MOMENT | "
     "--type TYPE | --tail N | --limit N",
     "mesh peers": "--json",
     "mesh status": "--json",
     "mesh stop": "",
+    "mesh reload": "",
+    "mesh service": "",
+    "mesh service install": "--system | --yes",
+    "mesh service uninstall": "--system | --yes",
+    "mesh service status": "--system",
+    "mesh bench view": "--events N=1000000 | --json",
     "mesh retry": "",
     "mesh wait": "--peers N=1 | --timeout SECONDS=60.0",
     "mesh peer": "",
@@ -169,7 +177,7 @@ COMMAND_LINE = {
     "mesh bench sessions": "--events N=50 | --runs N=1 | --json",
     "mesh bench actors": "--events N=100000 | --runs N=1 | --json",
     "mesh bench growth": "--events N=1000000 | --runs N=1 | --json",
-    "mesh bench attacks": "--attack NAME ... | --seconds N=2.0 | --json",
+    "mesh bench attacks": "--attack NAME ... | --seconds N=5.0 | --json",
     "mesh bench lab": "--size few,hundred,hundreds ... | --seed N=0 | --json",
     "mesh bench logux": "--events N=10000 | --json",
     "mesh scenario": "--list",
@@ -228,14 +236,18 @@ def commands(command: click.Command, path: str, parent: click.Context | None = N
 
 
 def described(option: click.Parameter) -> str:
-    """The flags, the value, its default, the variable, and `...` for what may be repeated."""
+    """The flags, the value, its default, the variable, and `...` for what may be repeated.
+
+    Each option of `mesh up` has the variable MESH_NAME.
+    """
     if isinstance(option, click.Argument):
         return option.make_metavar() if option.metavar is None else option.metavar
     assert isinstance(option, click.Option)
     value = option.metavar or ("" if option.is_flag else ",".join(getattr(option.type, "choices", ())) or "N")
     has_default = not option.is_flag and isinstance(option.default, (int, float, str))
     text = " ".join([*option.opts, *([value] if value else [])]) + (f"={option.default}" if has_default else "")
-    return text + (f" ${option.envvar}" if option.envvar else "") + (" ..." if option.multiple else "")
+    has_variable = option.envvar and not isinstance(option, UpOption)
+    return text + (f" ${option.envvar}" if has_variable else "") + (" ..." if option.multiple else "")
 
 
 @pytest.mark.parametrize("package", NAMES)

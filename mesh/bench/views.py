@@ -20,7 +20,7 @@ from peers.later import Later
 KEYS = 10_000
 LATE_EVENTS = 10_000
 READS = 200_000
-ADDS = 4_000
+ADDED_EVENTS = 4_000
 ADDS_IN_FLIGHT = 256
 ADD_PAIRS = 3
 HISTORY_BATCH = 1_000
@@ -132,7 +132,7 @@ async def _adds(folder: Path) -> ViewFigure:
 
 async def _add_seconds(node: Node) -> float:
     began = _cpu()
-    for _ in range(ADDS // ADDS_IN_FLIGHT):
+    for _ in range(ADDED_EVENTS // ADDS_IN_FLIGHT):
         waiting: list[Awaitable[Any]] = [node.log.add(_sale(number)) for number in range(ADDS_IN_FLIGHT)]
         for added in waiting:
             await added

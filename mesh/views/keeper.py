@@ -28,7 +28,7 @@ LOG = logging.getLogger(__name__)
 FOLD_MS = 4.0
 FOLD_EVENTS = 1_000
 """A turn of a fold ends after one or the other."""
-LOOK_EVENTS = 20
+EVENTS_BETWEEN_LOOKS = 20
 """Events between two looks at the clock."""
 FLUSH_MS = 500.0
 """Between a change and its flush, at most, while the disk works."""
@@ -206,8 +206,8 @@ class ViewKeeper(LoopActor):
         keys: dict[str, None] = {}
         is_hidden, before = fold.is_rewound, fold.folded
         try:
-            for _ in range(FOLD_EVENTS // LOOK_EVENTS):
-                fold.fold_some(LOOK_EVENTS, keys)
+            for _ in range(FOLD_EVENTS // EVENTS_BETWEEN_LOOKS):
+                fold.fold_some(EVENTS_BETWEEN_LOOKS, keys)
                 if not fold.todo or clock.elapsed_ms() >= until:
                     break
         except Exception as error:  # noqa: BLE001 - of the application: it stops this view alone

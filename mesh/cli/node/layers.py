@@ -34,12 +34,17 @@ class UpOption(click.Option):
 
     def __init__(self, declarations: Any = None, **attributes: Any) -> None:
         super().__init__(declarations, **attributes)
-        self.envvar = self.envvar or PREFIX + self.key.upper().replace("-", "_")
+        self.envvar = self.own_variable
 
     @property
     def key(self) -> str:
         """Its key in the file: the name of the option."""
         return self.opts[0].removeprefix("--")
+
+    @property
+    def own_variable(self) -> str:
+        """The variable that gives it."""
+        return PREFIX + self.key.upper().replace("-", "_")
 
     @property
     def in_file(self) -> str:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 MAX_REQUERY_SECONDS = 86_400.0
-UPSTREAM_TOKEN_VARIABLE = "MESH_UPSTREAM_TOKEN"
 MAX_UPSTREAM_CHARACTERS = 1_000
 MAX_USER_CHARACTERS = 64
 
@@ -254,7 +253,6 @@ upstream_options = together(
     ),
     up_option(
         "--upstream-token",
-        envvar=UPSTREAM_TOKEN_VARIABLE,
         show_envvar=True,
         metavar="TOKEN",
         callback=checked(_check_upstream_token, "the upstream token"),
