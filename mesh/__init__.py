@@ -12,16 +12,32 @@ if TYPE_CHECKING:
     from mesh.node import Node
     from mesh.node_log import NodeLog
     from mesh.version import __version__ as __version__
+    from mesh.views.state import ViewState
+    from mesh.views.view import View
     from peers.events.entry import EventMeta
     from peers.limits import Limits
 
-__all__ = ["AppNode", "Denied", "EventMeta", "Limits", "MeshError", "Node", "NodeLog", "Notice", "Status"]
+__all__ = [
+    "AppNode",
+    "Denied",
+    "EventMeta",
+    "Limits",
+    "MeshError",
+    "Node",
+    "NodeLog",
+    "Notice",
+    "Status",
+    "View",
+    "ViewState",
+]
 
 _PLACES = {
     "AppNode": "mesh.app_node",
     "Denied": "mesh.gateway.clients.channels",
     "EventMeta": "peers.events.entry",
     "Limits": "peers.limits",
+    "View": "mesh.views.view",
+    "ViewState": "mesh.views.state",
     "MeshError": "mesh.errors",
     "Node": "mesh.node",
     "NodeLog": "mesh.node_log",

@@ -20,6 +20,17 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
+def example(part: str) -> str:
+    """The one Python example that has this text."""
+    (found,) = [block for block in blocks("python") if part in block]
+    return found
+
+
+TEN_LINES, STATE, DOOR, ROLE, NO_NODE, STORY = (
+    example(part) for part in ("till-3", "def apply", "clients_origins", "WavingSync", "LocalPair", "def partition")
+)
+
+
 @pytest.fixture
 def lan(netlab: NetLab) -> list[Host]:
     return netlab.hosts(2)
@@ -39,7 +50,7 @@ def start(host: Host, code: str, folder: Path) -> subprocess.Popen[str]:
 
 @pytest.mark.netlab
 def test_the_ten_lines_of_python_run(lan: list[Host], tmp_path: Path) -> None:
-    example = blocks("python")[0]
+    example = TEN_LINES
 
     shown, _ = start(lan[0], example, tmp_path / "till").communicate(timeout=20)
 
@@ -51,7 +62,7 @@ def test_the_ten_lines_of_python_run(lan: list[Host], tmp_path: Path) -> None:
 
 @pytest.mark.netlab
 def test_the_ten_lines_of_python_run_in_a_notebook_whose_thread_runs_a_loop(lan: list[Host], tmp_path: Path) -> None:
-    cell = f"import asyncio\nasync def cell():\n    exec({blocks('python')[0]!r}, {{}})\nasyncio.run(cell())\n"
+    cell = f"import asyncio\nasync def cell():\n    exec({TEN_LINES!r}, {{}})\nasyncio.run(cell())\n"
 
     shown, _ = start(lan[0], cell, tmp_path / "till").communicate(timeout=20)
 
@@ -59,8 +70,23 @@ def test_the_ten_lines_of_python_run_in_a_notebook_whose_thread_runs_a_loop(lan:
 
 
 @pytest.mark.netlab
+def test_the_view_of_the_readme_runs(lan: list[Host], tmp_path: Path) -> None:
+    process = start(lan[0], STATE.replace("timeout=10", "timeout=1"), tmp_path / "till")
+    assert process.stdout is not None
+
+    assert process.stdout.readline().startswith("goes on with what it has: ")
+    assert process.stdout.readline() == "-1\n"
+
+    sold = ["add", '{"type": "shop/sold", "item": "pear", "change": -1}']
+    subprocess.run([*MESH, "--home", str(tmp_path / "till" / "till-1-home"), *sold], check=True, timeout=20)
+    assert process.stdout.readline().startswith("sold pear at till-1~")
+    process.terminate()
+    process.communicate(timeout=20)
+
+
+@pytest.mark.netlab
 def test_the_own_role_of_the_readme_runs(lan: list[Host], tmp_path: Path) -> None:
-    example = blocks("python")[2]
+    example = ROLE
     dialled = example.replace("kitchen", "study").replace('serve={":5000"', f'dial={{"{lan[0].ip}:5000"')
     kitchen = start(lan[0], example, tmp_path / "kitchen")
     assert kitchen.stdout is not None
@@ -81,7 +107,7 @@ def test_the_own_role_of_the_readme_runs(lan: list[Host], tmp_path: Path) -> Non
 
 
 def test_the_own_role_of_the_readme_has_at_most_twenty_lines() -> None:
-    role = blocks("python")[2].partition("class ")[2].partition("\n\n\n")[0]
+    role = ROLE.partition("class ")[2].partition("\n\n\n")[0]
 
     assert "WavingSync(BaseSync)" in role
     assert len(role.splitlines()) <= 20
@@ -131,7 +157,7 @@ def test_a_mesh_is_made_joined_and_a_node_revoked_as_printed(tmp_path: Path) -> 
 
 @pytest.mark.netlab
 def test_the_filters_of_the_clients_door_start(lan: list[Host], tmp_path: Path) -> None:
-    node = start(lan[0], blocks("python")[1], tmp_path / "kitchen")
+    node = start(lan[0], DOOR, tmp_path / "kitchen")
     assert node.stdout is not None
 
     prompt = node.stdout.readline()
@@ -143,7 +169,7 @@ def test_the_filters_of_the_clients_door_start(lan: list[Host], tmp_path: Path) 
 
 def test_the_roles_alone_synchronize(tmp_path: Path) -> None:
     example = tmp_path / "example.py"
-    example.write_text(blocks("python")[3])
+    example.write_text(NO_NODE)
 
     done = subprocess.run(
         [sys.executable, str(example)],
@@ -158,7 +184,7 @@ def test_the_roles_alone_synchronize(tmp_path: Path) -> None:
 
 
 def test_the_scenario_is_one_that_is_shipped() -> None:
-    *story, last = blocks("python")[4].splitlines()
+    *story, last = STORY.splitlines()
     script = (ROOT / "scenarios/partition.py").read_text().splitlines()
 
     assert [line for line in story if line not in script] == []
@@ -166,7 +192,7 @@ def test_the_scenario_is_one_that_is_shipped() -> None:
 
 
 def test_the_scenario_runs_as_printed(tmp_path: Path) -> None:
-    (tmp_path / "example.py").write_text(blocks("python")[4])
+    (tmp_path / "example.py").write_text(STORY)
 
     done = subprocess.run(
         [sys.executable, "example.py", "--seed", "7"],
