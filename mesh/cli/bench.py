@@ -21,6 +21,7 @@ def bench() -> None:
     mesh bench lab
     mesh bench logux
     mesh bench attacks
+    mesh bench view
     """
 
 
@@ -128,6 +129,30 @@ def attacks(*, names: tuple[str, ...], seconds: float, as_json: bool) -> None:
         if name not in ATTACKS:
             raise MeshError(f"there is no attack {name!r}: the attacks are {', '.join(ATTACKS)}")
     figures = list(measure(names or tuple(ATTACKS), seconds))
+    if as_json:
+        output.write_json(figures)
+    else:
+        output.write(show(figures, cores=os.cpu_count() or 1))
+
+
+@bench.command()
+@click.option(
+    "--events", default=1_000_000, show_default=True, type=click.IntRange(20_000), help="How long the log is."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+def view(*, events: int, as_json: bool) -> None:
+    """What a view costs.
+
+    A counter by key, in a node alone: how fast it folds a log, a late event, a start over what is folded, reads, and by how
+    much an open view makes `add` dearer. Processor time of all threads, but for the start.
+
+    \b
+    mesh bench view
+    mesh bench view --events 100000
+    """
+    from mesh.bench.views import run, show
+
+    figures = run(events)
     if as_json:
         output.write_json(figures)
     else:

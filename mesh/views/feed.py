@@ -7,8 +7,9 @@ from typing import TypeVar
 
 from mesh.actors.log_proxy import LogProxy
 from mesh.views.disks import Disks
-from mesh.views.fold import Fold, place_of
+from mesh.views.fold import Fold
 from mesh.views.source import Cleaned, Fed, read_copies, read_known, read_new, read_on
+from mesh.views.undo import place_of
 from peers.events.created import Created
 from peers.events.entry import Entry
 from peers.log.run_log import RunCommit
@@ -102,7 +103,8 @@ class Feed:
         after = fold.walked
         walked = await self._read(fold, lambda store, cleaned: read_on(store, after, cleaned))
         entries = self.cleaned.in_order(walked, after)
-        fold.walk(fold.wanted(entry for entry in entries if entry.created not in walked.undone), walked.end)
+        undone = walked.undone
+        fold.walk([entry for entry in entries if entry.created not in undone] if undone else entries, walked.end)
 
     async def heed_changed(self, fold: Fold) -> Place | None:
         """Take back what became undone; go back where an event is undone no more, or has another copy."""

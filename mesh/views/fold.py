@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 
 from mesh.views.layers import Layers
-from mesh.views.state import ViewState
+from mesh.views.state import Change, ViewState
 from mesh.views.store import Flush, Olds, ViewProgress, ViewStore
-from mesh.views.undo import Folded, Rewinder
+from mesh.views.undo import Rewinder, place_of
 from peers.events.created import Created
 from peers.events.entry import Entry
 from peers.events.reasons import with_kept
@@ -28,11 +28,6 @@ class _Typed(msgspec.Struct):
 
 _decode_event = msgspec.json.Decoder(dict[str, Any]).decode
 _decode_type = msgspec.json.Decoder(_Typed).decode
-
-
-def place_of(entry: Entry) -> Place:
-    """Where an event is in log order."""
-    return entry.time, entry.created
 
 
 class Fold:
@@ -135,33 +130,51 @@ class Fold:
         self.todo.clear()
         self.is_walking, self.walked = True, self.place
 
-    def walk(self, entries: Sequence[Entry], end: Place | None) -> None:
-        """Events in log order after `walked`, up to `end`; None: these are all."""
+    def walk(self, entries: Iterable[Entry], end: Place | None) -> None:
+        """Events of any type in log order after `walked`, up to `end`; None: these are all."""
         self.is_changed = True
-        self.todo = [entry for entry in reversed(entries) if entry.added <= self.added]
+        added = self.added
+        self.todo = [entry for entry in entries if entry.added <= added]
+        self.todo.reverse()
         self.walked = end if end is not None else self.walked
         if end is None:
             self.is_walking = False
 
     # Folding
 
-    def fold_next(self) -> list[str]:
-        """Fold one event of `todo`: the keys that changed. Raises what `apply` raises, and then the event stays in `todo`."""
-        entry = self.todo[-1]
-        state = self._state
-        state.begin()
-        waits = self._apply(state, _decode_event(entry.body), meta_of(entry))
-        if waits is not None:
-            _run(waits)
-        changes = state.changes()
-        self.layers.commit(changes)
-        place = entry.time, entry.created
-        self.rewinder.add(Folded(place, entry, changes))
-        self.place = place
-        self.folded += 1
-        self.is_changed = True
-        self.todo.pop()
-        return [key for key, _, _ in changes]
+    def fold_some(self, most: int, keys: dict[str, None]) -> None:
+        """Fold up to so many events of `todo`; `keys` gets the keys that changed.
+
+        Raises what `apply` raises; then the event stays in `todo`, and those before it are folded.
+        """
+        todo, state, types = self.todo, self._state, self._types
+        apply, commit = self._apply, self.layers.commit
+        done: list[Entry] = []
+        changes: list[list[Change]] = []
+        with self.layers.lock:
+            try:
+                for _ in range(min(most, len(todo))):
+                    entry = todo[-1]
+                    event = _decode_event(entry.body)
+                    if types is not None and event["type"] not in types:
+                        todo.pop()
+                        continue
+                    state.begin()
+                    waits = apply(state, event, meta_of(entry))
+                    if waits is not None:
+                        _run(waits)
+                    changed = state.changes()
+                    if changed:
+                        commit(changed)
+                    changes.append(changed)
+                    done.append(todo.pop())
+            finally:
+                if done:
+                    self.rewinder.add(done, changes)
+                    self.place = place_of(done[-1])
+                    self.folded += len(done)
+                    self.is_changed = True
+                    keys.update({key: None for some in changes for key, _, _ in some})
 
     def settle(self, *, is_sure: bool) -> list[str]:
         """To be called when `todo` is done, or from time to time: show what was folded again, once it is whole.

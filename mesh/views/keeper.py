@@ -12,9 +12,10 @@ from mesh.actors.runtime.mailbox import Runtime
 from mesh.errors import MeshError
 from mesh.views.disks import Disks
 from mesh.views.feed import Feed
-from mesh.views.fold import Apply, Fold, place_of
+from mesh.views.fold import Apply, Fold
 from mesh.views.opening import Found, Wanted, begin_anew, open_view
 from mesh.views.store import ViewDisk, ViewStore
+from mesh.views.undo import place_of
 from mesh.views.view import ShownState, ViewStop
 from peers.clock import Clock, Undo
 from peers.events.entry import Entry
@@ -27,12 +28,15 @@ LOG = logging.getLogger(__name__)
 FOLD_MS = 4.0
 FOLD_EVENTS = 1_000
 """A turn of a fold ends after one or the other."""
-LOOK_EVENTS = 16
+LOOK_EVENTS = 20
 """Events between two looks at the clock."""
 FLUSH_MS = 500.0
 """Between a change and its flush, at most, while the disk works."""
 FLUSH_EVENTS = 20_000
 """Folds after which a flush begins sooner."""
+BUILD_FLUSH_MS = 5_000.0
+BUILD_FLUSH_EVENTS = 100_000
+"""The same of a state that does not answer yet."""
 
 
 class ViewKeeper(LoopActor):
@@ -200,18 +204,18 @@ class ViewKeeper(LoopActor):
         clock = self._clock
         until = clock.elapsed_ms() + FOLD_MS
         keys: dict[str, None] = {}
-        count, is_hidden = 0, fold.is_rewound
+        is_hidden, before = fold.is_rewound, fold.folded
         try:
-            for count in range(1, FOLD_EVENTS + 1):
-                keys.update(dict.fromkeys(fold.fold_next()))
-                if not fold.todo or (count % LOOK_EVENTS == 0 and clock.elapsed_ms() >= until):
+            for _ in range(FOLD_EVENTS // LOOK_EVENTS):
+                fold.fold_some(LOOK_EVENTS, keys)
+                if not fold.todo or clock.elapsed_ms() >= until:
                     break
         except Exception as error:  # noqa: BLE001 - of the application: it stops this view alone
             self._stop_at(fold.todo[-1], error)
-        self._since_flush += count
+        self._since_flush += fold.folded - before
         shown = fold.settle(is_sure=self._feed.is_heeded)
         self._tell(fold, shown if is_hidden else list(keys))
-        if self._since_flush >= FLUSH_EVENTS:
+        if self._since_flush >= (FLUSH_EVENTS if fold is self._answering else BUILD_FLUSH_EVENTS):
             self._flush()
         else:
             self._flush_later()
@@ -271,7 +275,8 @@ class ViewKeeper(LoopActor):
     def _flush_later(self) -> None:
         fold = self._fold
         if fold is not None and fold.is_changed and self._undo_flush is None and not self._is_closing:
-            self._undo_flush = self._clock.call_later(FLUSH_MS, self.into_mailbox(self._flush))
+            ms = FLUSH_MS if fold is self._answering else BUILD_FLUSH_MS
+            self._undo_flush = self._clock.call_later(ms, self.into_mailbox(self._flush))
 
     def _flush(self, *, is_complete: bool = False) -> None:
         """Begin a flush, unless one goes on; while readers see an older state, only of what the log would not say again."""

@@ -19,6 +19,7 @@ FLUSH_BYTES = 8 * 1024 * 1024
 PAGE_KEYS = 1_000
 """Keys that one look at the file reads."""
 LAST_CHARACTER = 0x10FFFF
+_ABSENT: Any = object()
 SURROGATES = range(0xD800, 0xE000)
 
 
@@ -46,13 +47,16 @@ class Layers:
         """While a rewind is folded again."""
         self._store = store
         self._view = view
+        self._is_blank = keys == 0
+        """Whether the file has nothing of this state."""
         self._digest = digest
         """Of the file."""
         self._top = Layer()
         self._flushing = Layer()
         self._cache: dict[str, Text] = {}
         self._cache_bytes = 0
-        self._lock = work_lock(is_inner=True)
+        self.lock = work_lock(is_inner=True)
+        """Held while readers must not see what is half done."""
 
     # For folds
 
@@ -61,7 +65,8 @@ class Layers:
         shadow = self.shadow
         if shadow is not None and key in shadow:
             return shadow[key]
-        return self.read(key)
+        text: Any = self._top.news.get(key, _ABSENT)
+        return self.read(key) if text is _ABSENT else text
 
     def keys_after(self, after: str) -> Iterator[str]:
         """All keys after one, in order, for the next fold."""
@@ -77,19 +82,18 @@ class Layers:
         yield from news[at:]
 
     def commit(self, changes: list[Change]) -> None:
-        """One fold is done: readers see all of it, or nothing, as in a rewind."""
+        """One fold is done: readers see all of it, or nothing, as in a rewind. The caller holds `lock`."""
         shadow = self.shadow
-        if shadow is not None:
-            for key, _, new in changes:
-                shadow[key] = new
-            return
-        with self._lock:
+        if shadow is None:
             self._set(changes)
+            return
+        for key, _, new in changes:
+            shadow[key] = new
 
     def publish(self) -> list[str]:
         """What was folded again is whole: readers see it. The keys that have other values than before."""
         shadow, self.shadow = self.shadow or {}, None
-        with self._lock:
+        with self.lock:
             changes = [(key, old, new) for key, new in shadow.items() if (old := self._read(key)) != new]
             self._set(changes)
         return [key for key, _, _ in changes]
@@ -101,15 +105,16 @@ class Layers:
 
     def begin_flush(self) -> Layer:
         """What is to be written now. `end_flush` must follow before the next one."""
-        with self._lock:
+        with self.lock:
             self._flushing, self._top = self._top, Layer()
             return self._flushing
 
     def end_flush(self, digest: str) -> None:
         """It is in the file, whose digest is this now."""
-        with self._lock:
+        with self.lock:
             for key, text in self._flushing.news.items():
                 self._remember(key, text)
+            self._is_blank = self._is_blank and not self._flushing.news
             self._flushing = Layer()
             self._digest = digest
 
@@ -117,7 +122,12 @@ class Layers:
 
     def read(self, key: str) -> Text:
         """The text of a key."""
-        with self._lock:
+        for layer in (self._top, self._flushing):  # what leaves one of them is in the one below before
+            text: Any = layer.news.get(key, _ABSENT)
+            if text is not _ABSENT:
+                found: Text = text
+                return found
+        with self.lock:
             return self._read(key)
 
     def page(self, prefix: str, after: str | None, limit: int) -> list[tuple[str, Any]]:
@@ -130,7 +140,7 @@ class Layers:
             start = prefix
             if limit > 0 and (after is None or after < prefix) and (own := self.read(prefix)) is not None:
                 found.append((prefix, decode(own)))
-        with self._lock:
+        with self.lock:
             for key, text in self._pairs(start, before):
                 if len(found) >= limit:
                     break
@@ -139,35 +149,35 @@ class Layers:
 
     def digest(self) -> str:
         """Of all that readers see, in 64 hexadecimal digits."""
-        with self._lock:
+        with self.lock:
             flushing = changed_digest(self._digest, self._flushing.before, self._flushing.news)
             return changed_digest(flushing, self._top.before, self._top.news).zfill(64)
 
     # Parts
 
     def _set(self, changes: list[Change]) -> None:
-        news, before = self._top.news, self._top.before
+        top = self._top
+        news, before = top.news, top.before
         for key, old, new in changes:
-            news[key] = new
-            if key not in before:
+            if key not in news:
                 before[key] = old
-            if old is None:
+            news[key] = new
+            if old is not None and new is not None:
+                self.bytes += len(new) - len(old)
+                top.size += len(new)
+            elif new is not None:
                 self.keys += 1
-                self.bytes += len(key)
-            else:
-                self.bytes -= len(old)
-            if new is None:
+                self.bytes += len(key) + len(new)
+                top.size += len(key) + len(new)
+            elif old is not None:
                 self.keys -= 1
-                self.bytes -= len(key)
-            else:
-                self.bytes += len(new)
-                self._top.size += len(new)
+                self.bytes -= len(key) + len(old)
 
     def _read(self, key: str) -> Text:
         for news in (self._top.news, self._flushing.news, self._cache):
             if key in news:
                 return news[key]
-        text = self._store.read(self._view, key)
+        text = None if self._is_blank else self._store.read(self._view, key)
         self._remember(key, text)
         return text
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence, Set
 from hashlib import sha256
 from typing import NamedTuple
 
-from mesh.views.fold import place_of
+from mesh.views.undo import place_of
 from peers.events.created import Created
 from peers.events.entry import Entry
 from peers.stores.run_store import RunStore

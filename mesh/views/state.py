@@ -32,8 +32,8 @@ class ViewState(MutableMapping[str, Any]):
 
     def begin(self) -> None:
         """What was read or set does not count from now on."""
-        self._live.clear()
-        self._olds.clear()
+        self._live = {}
+        self._olds = {}
 
     def changes(self) -> list[Change]:
         """What is another now than before. Raises TypeError or ValueError for what is no key or no value of JSON."""
@@ -49,24 +49,22 @@ class ViewState(MutableMapping[str, Any]):
         return found
 
     def get(self, key: str, default: Any = None) -> Any:
-        value = self._live.get(key, _GONE)
-        if value is _GONE:
-            value = self._load(key)
+        live = self._live
+        value = live[key] if key in live else self._load(key)
         return default if value is _GONE else value
 
     def __getitem__(self, key: str) -> Any:
-        value = self._live.get(key, _GONE)
+        live = self._live
+        value = live[key] if key in live else self._load(key)
         if value is _GONE:
-            value = self._load(key)
-            if value is _GONE:
-                raise KeyError(key)
+            raise KeyError(key)
         return value
 
     def __contains__(self, key: object) -> bool:
         return isinstance(key, str) and self.get(key, _GONE) is not _GONE
 
     def __setitem__(self, key: str, value: Any) -> None:
-        if key not in self._olds:
+        if key not in self._live:
             self._load(key)
         self._live[key] = value
 
@@ -89,9 +87,7 @@ class ViewState(MutableMapping[str, Any]):
         return sum(1 for _ in self)
 
     def _load(self, key: str) -> Any:
-        """The value of a key that is not live, or _GONE."""
-        if key in self._olds:
-            return self._live[key]  # it was read, and is gone
+        """The value of a key that was not read yet, or _GONE."""
         if not isinstance(key, str):
             check_key(key)
         text = self._olds[key] = self._read(key)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from mesh.views.state import Change
 from mesh.views.store import Olds, Segment
+from peers.events.columns import bytes_of
 from peers.events.entry import Entry
 from peers.stores.store import Place
 
@@ -21,14 +20,6 @@ OLD_BYTES = 24
 """What an old value takes beside itself and its key, roughly."""
 
 
-class Folded(NamedTuple):
-    """One fold."""
-
-    place: Place
-    entry: Entry
-    changes: list[Change]
-
-
 class Rewinder:
     """Keeps what is needed to go back to an earlier place: in memory for the last folds, then to the begin of a segment."""
 
@@ -39,7 +30,10 @@ class Rewinder:
         """Old values that are not in the file yet, by segment."""
         self.last_kept: int | None = None
         """Segments in the file after it are no longer valid."""
-        self._tail: list[Folded] = []
+        self._entries: list[Entry] = []
+        """The events of the last folds."""
+        self._changes: list[list[Change]] = []
+        """What each changed."""
         self._tail_after = place
         """The place before the first fold of the tail."""
         self._tail_bytes = 0
@@ -49,28 +43,29 @@ class Rewinder:
         """Folds that the segments reach back."""
         return sum(segment.events for segment in self.segments)
 
-    def add(self, folded: Folded) -> None:
-        """One more fold."""
+    def add(self, entries: list[Entry], changes: list[list[Change]]) -> None:
+        """Some more folds, and what each changed."""
         segment = self.segments[-1]
         if segment.events >= SEGMENT_EVENTS:
-            assert self.last_place is not None
             segment = Segment(segment.number + 1, self.last_place)
             self.segments.append(segment)
-        segment.events += 1
+        segment.events += len(entries)
         olds = self.pending.setdefault(segment.number, {})
-        for key, old, _ in folded.changes:
-            if key not in olds:
-                olds[key] = old
-                segment.bytes += OLD_BYTES + len(key) + len(old or b"")
-        self._tail.append(folded)
-        self._tail_bytes += folded.entry.size
-        if len(self._tail) > 2 * FOLDED_EVENTS or self._tail_bytes > 2 * FOLDED_BYTES:
+        for some in changes:
+            for key, old, _ in some:
+                if key not in olds:
+                    olds[key] = old
+                    segment.bytes += OLD_BYTES + len(key) + len(old or b"")
+        self._entries += entries
+        self._changes += changes
+        self._tail_bytes += bytes_of(entries)
+        if len(self._entries) > 2 * FOLDED_EVENTS or self._tail_bytes > 2 * FOLDED_BYTES:
             self._trim()
 
     @property
     def last_place(self) -> Place | None:
         """That of the last fold."""
-        return self._tail[-1].place if self._tail else self._tail_after
+        return place_of(self._entries[-1]) if self._entries else self._tail_after
 
     def is_recent(self, place: Place) -> bool:
         """Whether memory reaches back to before this place."""
@@ -78,14 +73,14 @@ class Rewinder:
 
     def take_back(self, place: Place, state: Olds) -> list[Entry]:
         """Take back all folds from a place on, which is recent: put old values into `state`. What was folded, in order."""
-        tail, at = self._tail, len(self._tail)
-        while at and tail[at - 1].place >= place:
+        at = len(self._entries)
+        while at and place_of(self._entries[at - 1]) >= place:
             at -= 1
-            for key, old, _ in tail[at].changes:
+            for key, old, _ in self._changes[at]:
                 state[key] = old
-            self._tail_bytes -= tail[at].entry.size
-        gone = [folded.entry for folded in tail[at:]]
-        del tail[at:]
+        gone = self._entries[at:]
+        self._tail_bytes -= bytes_of(gone)
+        del self._entries[at:], self._changes[at:]
         self._cut(len(gone))
         return gone
 
@@ -107,7 +102,8 @@ class Rewinder:
         segment = self.segments[at]
         self._drop_after(at)
         segment.events = 0
-        self._tail.clear()
+        self._entries.clear()
+        self._changes.clear()
         self._tail_bytes, self._tail_after = 0, segment.after
         return segment.after
 
@@ -174,13 +170,17 @@ class Rewinder:
         del self.segments[at + 1 :]
 
     def _trim(self) -> None:
-        gone = len(self._tail) - FOLDED_EVENTS
+        gone = max(1, len(self._entries) - FOLDED_EVENTS)
         if self._tail_bytes > FOLDED_BYTES:
-            gone = max(gone, len(self._tail) // 2)
-        for folded in self._tail[:gone]:
-            self._tail_bytes -= folded.entry.size
-        self._tail_after = self._tail[gone - 1].place
-        del self._tail[:gone]
+            gone = max(gone, len(self._entries) // 2)
+        self._tail_bytes -= bytes_of(self._entries[:gone])
+        self._tail_after = place_of(self._entries[gone - 1])
+        del self._entries[:gone], self._changes[:gone]
+
+
+def place_of(entry: Entry) -> Place:
+    """Where an event is in log order."""
+    return entry.time, entry.created
 
 
 def _is_before(one: Place | None, other: Place | None) -> bool:

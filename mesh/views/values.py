@@ -16,6 +16,8 @@ Text = bytes | None
 """The JSON text of a value; None where the key has none."""
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
+_PLAIN = frozenset((int, bool, type(None)))
+"""Types of which all values are JSON."""
 decode = msgspec.json.Decoder().decode
 """The value of a JSON text."""
 
@@ -25,6 +27,8 @@ def encode_value(key: str, value: Any) -> bytes:
 
     Raises TypeError, with the path of what JSON has not, or ValueError for a text that is too long or is no text.
     """
+    if type(value) in _PLAIN:
+        return _encode(value)
     try:
         text = _encode(value)
         is_json = decode(text) == value  # what JSON has not was written as something else

@@ -16,8 +16,9 @@ from mesh.lab.simulation.disk import SimDisk
 from mesh.lab.simulation.virtual_loop import VirtualLoop
 from mesh.membership.diagnosis.disk_room import DiskRoom, DiskUse
 from mesh.node_log import NodeLog
-from mesh.views.fold import meta_of, place_of
+from mesh.views.fold import meta_of
 from mesh.views.store import ViewStore
+from mesh.views.undo import place_of
 from mesh.views.view import View
 from mesh.views.views import Views
 from peers.events.created import Created
