@@ -17,6 +17,7 @@ from peers.events.created import Created
 from peers.events.entry import Entry
 from peers.events.reasons import with_kept
 from peers.stores.store import Place
+from peers.stores.undo import UNDO
 
 Apply = Callable[[ViewState, dict[str, Any], dict[str, Any]], Awaitable[None] | None]
 """`apply(state, event, meta)`: changes the state by one event."""
@@ -59,7 +60,9 @@ class Fold:
         self._goal: Place | None = None
         """What readers see was folded up to here, while a rewind is folded again."""
         self._progress = progress
-        self._types = None if progress.types is None else frozenset(progress.types)
+        self._is_wanted: Callable[[str], bool] = UNDO.__ne__
+        if progress.types is not None:
+            self._is_wanted = frozenset(progress.types).__contains__
         self._apply = apply
         self._state = ViewState(self.layers.read_for_fold, self.layers.keys_after)
         self._due = self.folded
@@ -69,10 +72,8 @@ class Fold:
 
     def wanted(self, entries: Iterable[Entry]) -> list[Entry]:
         """Those of the types of this view."""
-        if self._types is None:
-            return list(entries)
-        types = self._types
-        return [entry for entry in entries if _decode_type(entry.body).type in types]
+        is_wanted = self._is_wanted
+        return [entry for entry in entries if is_wanted(_decode_type(entry.body).type)]
 
     def take(self, entries: Sequence[Entry], until: int, mark: Created | None) -> Place | None:
         """New events, with an `added` up to `until`; `mark` is the `created` of that. Nothing is to be done before.
@@ -147,7 +148,7 @@ class Fold:
 
         Raises what `apply` raises; then the event stays in `todo`, and those before it are folded.
         """
-        todo, state, types = self.todo, self._state, self._types
+        todo, state, is_wanted = self.todo, self._state, self._is_wanted
         apply, commit = self._apply, self.layers.commit
         done: list[Entry] = []
         changes: list[list[Change]] = []
@@ -156,7 +157,7 @@ class Fold:
                 for _ in range(min(most, len(todo))):
                     entry = todo[-1]
                     event = _decode_event(entry.body)
-                    if types is not None and event["type"] not in types:
+                    if not is_wanted(event["type"]):
                         todo.pop()
                         continue
                     state.begin()

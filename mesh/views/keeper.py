@@ -226,12 +226,12 @@ class ViewKeeper(LoopActor):
         if place is None:
             return
         fold.is_going_back = True
+        await self._disks.flushed  # the file has to have the old values that were on their way
         number = fold.rewinder.segment_before(place)
         if number is not None:
-            view = fold.number
-            fold.go_back(number, await self._disks.read_views(lambda store: store.olds_since(view, number)))
+            view, last = fold.number, fold.rewinder.last_kept
+            fold.go_back(number, await self._disks.read_views(lambda store: store.olds_between(view, number, last)))
             return
-        await self._disks.flushed
         await self._go_on(self._make(await begin_anew(self._disks, self._wanted)))
 
     async def _finish(self, fold: Fold) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from mesh.views.values import Text, weight
-from peers.events.created import Created
+from peers.events.created import MAX_MS, Created
 from peers.events.entry import Entry
 from peers.later import Later
 from peers.stores.store import DISK_FULL, Place, StoreError
@@ -244,11 +244,10 @@ class ViewStore:
         self._execute("UPDATE views SET progress = ? WHERE number = ?", (_to_bytes(progress), view))
         self._keep_cleaned(view, cleaned)
 
-    def olds_since(self, view: int, segment: int) -> Olds:
-        """The values that keys had before a segment, of all that it and those after it changed."""
-        rows = self._execute(
-            "SELECT olds FROM olds WHERE view = ? AND segment >= ? ORDER BY segment DESC", (view, segment)
-        )
+    def olds_between(self, view: int, first: int, last: int | None) -> Olds:
+        """The values that keys had before a segment, of all that it and those after it changed, up to `last`, or all."""
+        select = "SELECT olds FROM olds WHERE view = ? AND segment BETWEEN ? AND ? ORDER BY segment DESC"
+        rows = self._execute(select, (view, first, MAX_MS if last is None else last))
         found: Olds = {}
         for (data,) in rows:
             found.update(_olds_of(data))

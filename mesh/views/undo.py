@@ -128,9 +128,10 @@ class Rewinder:
         for at in range(len(self.segments) - 1, 0, -1):
             total += self.segments[at].bytes
             if total > OLDS_BYTES:
-                for segment in self.segments[:at]:
+                gone = min(at + 1, len(self.segments) - 1)
+                for segment in self.segments[:gone]:
                     self.pending.pop(segment.number, None)
-                del self.segments[:at]
+                del self.segments[:gone]
                 break
         return self.segments[0].number
 

@@ -28,6 +28,7 @@ from peers.later import Later
 from peers.limits import LimitHits, Limits
 from peers.log.run_log import RunCommit
 from peers.stores.runs.memory import MemoryRunStore
+from peers.stores.undo import UNDO
 
 T = TypeVar("T")
 
@@ -158,7 +159,9 @@ class ViewHouse:
         state: dict[str, Any] = {}
         undone = self.store.undone(list(self.ever))
         for entry in sorted(self.ever.values(), key=place_of):
-            if entry.created not in undone and (types is None or entry.event["type"] in types):
+            if entry.created not in undone and (
+                entry.event["type"] in types if types is not None else entry.event["type"] != UNDO
+            ):
                 apply(state, entry.event, meta_of(entry))
         return state
 

@@ -1,0 +1,375 @@
+"""What an application sees of a view."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mesh.errors import MeshError
+from mesh.views.undo import FOLDED_EVENTS, SEGMENT_EVENTS
+from tests.support.view_house import ViewHouse, follow, state_of
+
+SALE = {"type": "sold", "item": "apple", "change": -1}
+
+
+def test_my_own_write_is_in_it(house: ViewHouse) -> None:
+    stock = house.view()
+    meta = house.sell("apple", 5)
+
+    assert house.wait(stock.after(meta))["apple"] == 5
+    assert house.wait(stock.after(meta["added"])) is stock
+
+
+def test_what_the_log_has_is_in_a_view_that_is_opened(house: ViewHouse) -> None:
+    for _ in range(3):
+        house.sell()
+
+    assert house.view()["apple"] == -3
+
+
+def test_a_late_event_takes_back_what_comes_after_it(house: ViewHouse) -> None:
+    view = house.view(apply=follow)
+    for n in range(1, 6):
+        house.add({"type": "n", "n": n}, time=n * 10)
+    house.settle(view)
+
+    house.wait(view.after(house.add({"type": "n", "n": 9}, time=35)))
+
+    assert view["last"] == [9, 4, 5]
+    assert state_of(view) == house.expected(follow)
+
+
+@pytest.mark.parametrize("events", [SEGMENT_EVENTS + 200, 2 * FOLDED_EVENTS + 2_000])
+def test_an_event_may_be_later_than_memory_reaches_back(house: ViewHouse, events: int) -> None:
+    view = house.view()
+    house.wait(house.log.add_batch([({**SALE, "item": f"i{n % 50}"}, {"time": 1_000 + n}) for n in range(events)]))
+    house.settle(view)
+    house.pass_seconds(1)
+
+    for time in (1_000 + events // 2, 1_001):
+        house.wait(view.after(house.sell("i1", 100, time=time)))
+        house.pass_seconds(1)
+
+    assert state_of(view) == house.expected()
+    assert house.row()["folded_without"] == 0
+
+
+def test_after_a_restart_nothing_is_folded_again(house: ViewHouse) -> None:
+    house.view()
+    house.wait(house.log.add_batch([(SALE, None)] * 100))
+    folds: list[Any] = []
+
+    house.restart()
+    view = house.view(apply=lambda state, event, meta: folds.append(event))
+
+    assert (view["apple"], folds) == (-100, [])
+
+
+def test_after_a_crash_the_rest_is_folded_again(house: ViewHouse) -> None:
+    view = house.view()
+    house.sell()
+    house.settle(view)
+    house.pass_seconds(1)
+    house.wait(house.log.add_batch([(SALE, None)] * 10))
+
+    house.crash()
+
+    assert house.view()["apple"] == -11
+
+
+def test_only_events_of_its_types_are_folded(house: ViewHouse) -> None:
+    view = house.view(types=["sold"])
+    house.add({"type": "greeting"})
+    house.sell()
+
+    assert state_of(house.settle(view)) == {"apple": -1}
+    assert house.row()["events"] == 1
+
+
+def test_a_state_is_read_in_pages(house: ViewHouse) -> None:
+    view = house.view()
+    for item in ("pear", "apple/red", "apple/green", "apple", "fig"):
+        house.sell(item)
+    house.settle(view)
+
+    assert [key for key, _ in view.items(prefix="apple")] == ["apple", "apple/green", "apple/red"]
+    assert view.items(prefix="apple", limit=1, after="apple") == [("apple/green", -1)]
+    assert [key for key, _ in view.items(after="apple/red", limit=1)] == ["fig"]
+    assert (len(view), "fig" in view, "plum" in view, view.get("plum", 7)) == (5, True, False, 7)
+    with pytest.raises(KeyError):
+        view["plum"]
+
+
+def test_pages_are_the_same_before_and_after_a_flush(house: ViewHouse) -> None:
+    view = house.view()
+    for item in ("b", "d", "\U0010ffff", "\ud7ff"):
+        house.sell(item)
+    house.settle(view)
+    before = view.items(), view.items(prefix="\ud7ff"), view.items(prefix="\U0010ffff")
+
+    house.pass_seconds(1)
+    house.sell("c")
+    house.wait(house.log.undo(house.sell("a")))
+    house.settle(view)
+
+    assert before[1:] == ([("\ud7ff", -1)], [("\U0010ffff", -1)])
+    assert [key for key, _ in view.items()] == ["b", "c", "d", "\ud7ff", "\U0010ffff"]
+    assert before[0] == [pair for pair in view.items() if pair[0] != "c"]
+
+
+def test_what_a_reader_gets_is_a_copy(house: ViewHouse) -> None:
+    view = house.view(apply=lambda state, event, meta: state.setdefault("all", []).append(event["item"]))
+    house.sell()
+    house.settle(view)
+
+    view["all"].append("mine")
+
+    assert view["all"] == ["apple"]
+
+
+def test_a_change_inside_of_a_value_counts(house: ViewHouse) -> None:
+    def apply(state: Any, event: Any, meta: Any) -> None:
+        shelf = state.setdefault("shelf", {"items": {}, "order": []})
+        shelf["items"][event["item"]] = {"n": event["change"]}
+        state["shelf"]["order"].append(event["item"])
+
+    view = house.view(apply=apply)
+    house.sell("apple")
+    house.sell("pear", 2)
+
+    assert house.settle(view)["shelf"] == {"items": {"apple": {"n": -1}, "pear": {"n": 2}}, "order": ["apple", "pear"]}
+
+
+def test_a_state_is_a_whole_map_for_apply(house: ViewHouse) -> None:
+    seen: list[Any] = []
+
+    def apply(state: Any, event: Any, meta: Any) -> None:
+        state[event["item"]] = event["change"]
+        if event["change"] == 0:
+            del state[event["item"]]
+        seen.append((sorted(state), len(state), event["item"] in state, dict(state.items())))
+
+    view = house.view(apply=apply)
+    for item, change in ("b", 1), ("a", 2), ("b", 0):
+        house.sell(item, change)
+    house.settle(view)
+
+    assert seen == [(["b"], 1, True, {"b": 1}), (["a", "b"], 2, True, {"a": 2, "b": 1}), (["a"], 1, False, {"a": 2})]
+    assert state_of(view) == {"a": 2}
+
+
+def test_nodes_that_folded_the_same_events_have_one_digest() -> None:
+    digests = []
+    for times in (range(20), reversed(range(20))):
+        house = ViewHouse()
+        view = house.view(apply=follow)
+        for time in times:
+            house.add({"type": "n", "n": time}, time=time, created=[time, "user", 0])
+        house.settle(view)
+        digests.append(view.digest())
+        house.pass_seconds(1)
+        assert view.digest() == digests[-1]
+        house.restart()
+        assert house.view(apply=follow).digest() == digests[-1]
+        house.close()
+
+    assert digests[0] == digests[1] != "0" * 64
+
+
+def test_a_listener_hears_which_keys_have_other_values(house: ViewHouse) -> None:
+    view = house.view()
+    heard: list[list[str]] = []
+    stop = view.on("change", heard.append)
+
+    house.sell("apple", 1)
+    house.settle(view)
+    house.sell("pear", 1, time=5)
+    house.settle(view)
+    stop()
+    house.sell("fig")
+    house.settle(view)
+
+    assert heard == [["apple"], ["pear"]]
+    with pytest.raises(ValueError, match="there is no event 'event' here: take 'change'"):
+        view.on("event", print)
+
+
+def test_an_event_that_is_undone_is_taken_back(house: ViewHouse) -> None:
+    view = house.view()
+    first, _ = house.sell("apple", 1), house.sell("apple", 10)
+    house.settle(view)
+
+    house.wait(house.log.undo(first))
+
+    assert house.settle(view)["apple"] == 10
+
+
+def test_an_event_that_was_undone_before_it_came_is_not_folded(house: ViewHouse) -> None:
+    view = house.view(types=["sold"])
+    house.wait(house.log.undo((5, "user", 0)))
+    house.add(SALE, created=[5, "user", 0])
+
+    assert state_of(house.settle(view)) == {}
+
+
+def test_what_was_undone_while_no_view_was_open_is_taken_back(house: ViewHouse) -> None:
+    view = house.view(types=["sold"])
+    meta = house.sell()
+    house.settle(view)
+    house.restart()
+    house.wait(house.log.undo(meta))
+
+    house.restart()
+
+    assert state_of(house.view(types=["sold"])) == {}
+
+
+def test_cleaned_events_stay_folded_also_when_a_late_one_comes(house: ViewHouse) -> None:
+    view = house.view(apply=follow)
+    for n in range(1, 6):
+        house.add({"type": "n", "n": n}, time=n * 10)
+    house.settle(view)
+    house.wait(house.log.clean(reasons="log"))
+    house.pass_seconds(1)
+    house.restart()
+    view = house.view(apply=follow)
+
+    house.wait(view.after(house.add({"type": "n", "n": 9}, time=15)))
+
+    assert state_of(view) == house.expected(follow)
+    assert house.row()["folded_without"] == 0
+
+
+def test_a_newcomer_folds_what_is_there_and_says_what_was_cleaned(house: ViewHouse) -> None:
+    for _ in range(3):
+        house.sell()
+    house.wait(house.log.clean(reasons="log"))
+    house.sell()
+
+    assert house.view()["apple"] == -1
+    assert house.row()["folded_without"] == 3
+
+
+def test_a_new_version_folds_anew_while_the_old_state_answers(house: ViewHouse) -> None:
+    house.view(version=1)
+    house.wait(house.log.add_batch([(SALE, None)] * 50))
+    house.restart()
+
+    def twice(state: Any, event: Any, meta: Any) -> None:
+        state[event["item"]] = state.get(event["item"], 0) + 2 * event["change"]
+
+    view = house.view(apply=twice, version=2)
+    assert (view["apple"], house.row()["rebuild"]["of"]) == (-50, 50)
+    house.settle(view)
+
+    assert (view["apple"], house.row()["rebuild"], house.row()["version"]) == (-100, None, 2)
+    house.restart()
+    assert house.view(apply=twice, version=2)["apple"] == -100
+
+
+def test_other_types_fold_anew(house: ViewHouse) -> None:
+    house.view(types=["sold"])
+    house.sell()
+    house.add({"type": "received", "item": "apple", "change": 9})
+    house.restart()
+
+    view = house.view(types=["received", "sold"])
+
+    assert house.settle(view)["apple"] == 8
+    house.restart()
+    assert house.view(types=["sold", "received"])["apple"] == 8
+
+
+def test_an_older_program_does_not_touch_the_state_of_a_newer_one(house: ViewHouse) -> None:
+    house.view(version=3)
+    house.sell()
+    house.restart()
+
+    with pytest.raises(
+        MeshError, match=r"the view 'stock' was folded by version 3 .* give it version 4 or another name"
+    ):
+        house.view(version=2)
+
+    assert house.view("other")["apple"] == -1
+    assert house.view(version=3)["apple"] == -1
+
+
+def test_a_rebuild_that_is_killed_goes_on(house: ViewHouse) -> None:
+    house.view(version=1)
+    house.wait(house.log.add_batch([(SALE, None)] * 3_000))
+    house.restart()
+    for _ in range(4):
+        view = house.view(version=2)
+        house.pass_seconds(0.02)
+        assert view["apple"] == -3_000
+        house.crash()
+
+    assert house.settle(house.view(version=2))["apple"] == -3_000
+
+
+def test_another_log_in_the_home_is_folded_anew(house: ViewHouse) -> None:
+    house.view()
+    house.sell("apple")
+    house.end()
+    house.store.__init__()  # type: ignore[misc]
+    house.begin()
+    house.sell("pear")
+    house.sell("pear")
+
+    view = house.settle(house.view())
+
+    assert state_of(view) == {"pear": -2}
+
+
+def test_apply_gets_a_meta_that_is_the_same_on_every_node(house: ViewHouse) -> None:
+    metas: list[Any] = []
+    view = house.view(apply=lambda state, event, meta: metas.append(meta))
+    meta = house.add(SALE, reasons=["a"], till=4)
+    house.wait(house.log.add_reason("b", created=meta["created"]))
+    house.settle(view)
+
+    assert metas == [
+        {"created": meta["created"], "time": meta["time"], "origin": "home", "reasons": ["a"], "till": 4},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "why"),
+    [
+        ("", {}, "the name of a view is a text"),
+        ("a\nb", {}, "the name of a view is a text"),
+        ("a", {"version": 0}, "the version of a view is a whole number from 1 on"),
+        ("a", {"version": True}, "the version of a view is a whole number from 1 on"),
+        ("a", {"types": "sold"}, "`types` is a list of types"),
+        ("a", {"apply": 5}, "`apply` is a function"),
+    ],
+)
+def test_a_view_that_cannot_be_is_refused(house: ViewHouse, name: str, options: dict[str, Any], why: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=why):
+        house.view(name, **options)
+
+
+def test_a_view_is_opened_once(house: ViewHouse) -> None:
+    house.view()
+    with pytest.raises(ValueError, match="the view 'stock' is open already: keep what `view` returned"):
+        house.view()
+
+
+@pytest.mark.parametrize("event", [None, {}, {"added": 5}, "5", True])
+def test_a_view_waits_only_for_what_has_an_added(house: ViewHouse, event: Any) -> None:
+    with pytest.raises(ValueError, match="take a meta that `add` returned"):
+        house.wait(house.view().after(event))
+
+
+def test_a_view_of_a_node_that_ended_says_so(house: ViewHouse) -> None:
+    view = house.view()
+    waiting = view.after(99)
+    house.restart()
+
+    with pytest.raises(MeshError, match="the view 'stock': this node is not running"):
+        view["apple"]
+    with pytest.raises(MeshError, match="has ended: this node is not running"):
+        waiting.result()
+    with pytest.raises(MeshError, match="this view has ended: its node is not running"):
+        house.wait(view.after(1))
