@@ -261,6 +261,7 @@ class Room(Machine):
         abandon_actors(self.runtime)
         if self._kept is not None:
             self._kept.withdraw()  # whoever still holds it is not answered any more
+            self._kept.end()
         random = Random(f"{self._seed} {self.name} {self._lives} crash")
         self.store = self.medium.after_crash(self.store, dropped, random)
         self.clock = self.clock.next_life()
