@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -147,7 +148,9 @@ class RunRelaying(RunSession):
         is_served = all(writers.get(epoch) in self._links for epoch in lacked)
         if self._relays.note(self.runs.state.last_position, lacked, is_patient=is_served):
             self._wait()
-        taken = joined(commits)  # once for all: with many links each of these steps counts
+        # Once for all, since with many links each step counts; and without the events, which are not looked at there.
+        is_one = len(commits) == 1
+        taken = commits[0] if is_one else joined([replace(each, shown=(), pieces=()) for each in commits])
         commits.clear()
         self._with_peer(partial(self._replication.committed, taken))
         if not self.is_timing("gather"):

@@ -72,8 +72,12 @@ class Turns:
         finally:  # a turn may raise what ends the loop
             self._is_scheduled = False
             if due or woken:
-                self._loop.call_soon(self._run)
+                self._loop.call_soon(self._run_later)
                 self._is_scheduled = True
+
+    def _run_later(self) -> None:
+        """Run what is left after the loop has read what came during this round: else that would wait for the next one too."""
+        self._loop.call_soon(self._run)
 
     def _next(self) -> Turn:
         share = next(iter(self._due))

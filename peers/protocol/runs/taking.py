@@ -28,10 +28,12 @@ STEP_PIECES = 4
 """Pieces that are taken before it is asked whether others wait for the store: each may have a signature of its own."""
 STEP_ENTRIES = 100
 """Entries after which a step takes no more pieces. Who brings more of them, or more than one step, shares the store."""
-BIRTH_ENTRIES = 25
+BIRTH_ENTRIES = 90
 """As how many entries the first one of an epoch counts: its epoch is written too."""
 COMMITTED_STEPS = 4
-"""Of one commit, at most: all neighbours hear of it at once. Where others use the store too, it ends at STEP_ENTRIES."""
+"""Of one commit, at most: all neighbours hear of it at once."""
+SHARED_ENTRIES = 500
+"""Of one commit of several steps, at most, where others use the store too."""
 
 Received = Pieces | Fill | Prove | ShowBlocks | Facts
 Work = Callable[[RunStore], Taken]
@@ -137,7 +139,7 @@ class Taking:
         steps = self._steps[:COMMITTED_STEPS]
         if self._role.is_shared():
             sums = accumulate([step.entries for step in steps])
-            steps = [step for step, entries in zip(steps, sums, strict=True) if entries <= STEP_ENTRIES] or steps[:1]
+            steps = [step for step, entries in zip(steps, sums, strict=True) if entries <= SHARED_ENTRIES] or steps[:1]
         return steps
 
     def _step(self, message: Fill | Prove | ShowBlocks | Facts) -> CommitStep:
