@@ -9,9 +9,10 @@ if TYPE_CHECKING:
     from mesh.node import Node
     from mesh.node_log import NodeLog
     from mesh.version import __version__ as __version__
+    from mesh.views.view import View
     from peers.limits import Limits
 
-__all__ = ["Limits", "MeshError", "Node", "NodeLog", "Notice"]
+__all__ = ["Limits", "MeshError", "Node", "NodeLog", "Notice", "View"]
 
 _PLACES = {
     "Limits": "peers.limits",
@@ -19,6 +20,7 @@ _PLACES = {
     "Node": "mesh.node",
     "NodeLog": "mesh.node_log",
     "Notice": "mesh.membership.actions",
+    "View": "mesh.views.view",
     "__version__": "mesh.version",
 }
 

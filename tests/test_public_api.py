@@ -15,7 +15,7 @@ import pytest
 import mesh
 import mesh.lab
 import peers
-from mesh import Node, NodeLog
+from mesh import Node, NodeLog, View
 from mesh.cli.commands import app
 from mesh.lab import Cluster, Room
 from peers import BaseSync, ClientSync, ServerSync
@@ -24,7 +24,7 @@ from tests.support.commands import run
 from tests.support.street import SECONDS, at, wait_until
 
 NAMES = {
-    "mesh": "Limits MeshError Node NodeLog Notice",
+    "mesh": "Limits MeshError Node NodeLog Notice View",
     "peers": """FATAL BaseSync BusyError ClientSync Clock Connection Disk Entry InlineDisk Later Listening LocalPair Log
         LoopClock ManualClock MemoryStore Network PeerSync Reconnect ServerSync SqliteStore Store StoreError SyncError""",
     "mesh.lab": "Cluster Room Scenario Violation clients_door full line ring scenario star two_lans",
@@ -41,6 +41,7 @@ SIGNATURES: dict[type, tuple[str, ...]] = {
         "add_peer(address)",
         "remove_peer(address)",
         "retry()",
+        "view(name, apply, *, types=None, version=1)",
         "start()",
         "stop()",
         "begin()",
@@ -58,6 +59,14 @@ SIGNATURES: dict[type, tuple[str, ...]] = {
         "change_meta(created, diff)",
         "keep(keeper)",
         "clean(*, reasons=None, before=None)",
+    ),
+    View: (
+        "get(key, default=None)",
+        "items(*, prefix='', limit=1000, after=None)",
+        "digest()",
+        "after(event)",
+        "on(event, listener)",
+        "retry()",
     ),
     Cluster: (
         "start(*names, links=None, store=None, mesh=None, serve=None, dial=None)",
@@ -97,6 +106,7 @@ SIGNATURES: dict[type, tuple[str, ...]] = {
 PROPERTIES = {
     Node: "node_id mesh home is_new clients_port clients_url door_ports",
     NodeLog: "last_added",
+    View: "error",
     Room: "node_id types events entries",
 }
 
@@ -165,6 +175,7 @@ COMMAND_LINE = {
     "mesh bench sessions": "--events N=50 | --runs N=1 | --json",
     "mesh bench actors": "--events N=100000 | --runs N=1 | --json",
     "mesh bench growth": "--events N=1000000 | --runs N=1 | --json",
+    "mesh bench view": "--events N=1000000 | --json",
     "mesh bench attacks": "--attack NAME ... | --seconds N=2.0 | --json",
     "mesh bench lab": "--size few,hundred,hundreds ... | --seed N=0 | --json",
     "mesh bench logux": "--events N=10000 | --json",

@@ -19,8 +19,8 @@ from peers.later import Later
 
 KEYS = 10_000
 LATE_EVENTS = 10_000
-READS = 200_000
-ADDS = 4_000
+KEY_READS = 200_000
+VIEW_ADDS = 4_000
 ADDS_IN_FLIGHT = 256
 ADD_PAIRS = 3
 HISTORY_BATCH = 1_000
@@ -109,11 +109,11 @@ async def _late(node: Node, view: View) -> ViewFigure:
 
 
 def _reads(view: View) -> ViewFigure:
-    keys = [f"item {number * 31 % KEYS}" for number in range(READS)]
+    keys = [f"item {number * 31 % KEYS}" for number in range(KEY_READS)]
     began = _cpu()
     for key in keys:
         view[key]
-    return ViewFigure("reads by key", READS / (_cpu() - began), "reads/s", ">= 100 000")
+    return ViewFigure("reads by key", KEY_READS / (_cpu() - began), "reads/s", ">= 100 000")
 
 
 async def _adds(folder: Path) -> ViewFigure:
@@ -132,7 +132,7 @@ async def _adds(folder: Path) -> ViewFigure:
 
 async def _add_seconds(node: Node) -> float:
     began = _cpu()
-    for _ in range(ADDS // ADDS_IN_FLIGHT):
+    for _ in range(VIEW_ADDS // ADDS_IN_FLIGHT):
         waiting: list[Awaitable[Any]] = [node.log.add(_sale(number)) for number in range(ADDS_IN_FLIGHT)]
         for added in waiting:
             await added
