@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from typing import Any, Unpack, cast
 
 from mesh.actors.log_proxy import LogProxy
@@ -90,6 +90,10 @@ class NodeLog:
         except ValueError as error:
             return Later.failed(error)
         return cast("Later[Meta]", log.add(draft))
+
+    def undone(self, createds: Collection[Created]) -> Later[set[Created]]:
+        """Those of these events, each given by its `created`, that are undone; they may be unknown here."""
+        return self._log.request(lambda log: log.undone(createds))
 
     def add_batch(self, items: Sequence[tuple[Any, Meta | None]]) -> Later[list[Meta | ValueError | None]]:
         """Add (event, meta) pairs in one transaction. The result has for each its meta, None if it was known, or the

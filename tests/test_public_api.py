@@ -50,8 +50,10 @@ SIGNATURES: dict[type, tuple[str, ...]] = {
     NodeLog: (
         "add(event, meta=None)",
         "add_batch(items)",
-        "page(*, order='created', after=None, since=0, before=None, is_backward=False, limit=500, index=None)",
-        "each(*, order='created', since=0, index=None)",
+        "page(*, order='created', after=None, since=0, before=None, is_backward=False, limit=500, index=None, undone=True)",
+        "each(*, order='created', since=0, index=None, undone=True)",
+        "undo(which, reason=None)",
+        "undone(createds)",
         "find(created)",
         "on(event, listener)",
         "remove_reason(reason, **bounds)",

@@ -63,9 +63,8 @@ class IdleLog:
         reading = LogReading(request, at_once=EVENTS_AT_ONCE)
         try:
             while (walk := reading.next_page()) is not None:
-                if items := [
-                    item_of(entry) for entry in reading.take(self._reader.each(**read_walk(NO_CLOCK_MS, **walk)))
-                ]:
-                    yield items
+                if entries := reading.take(self._reader.each(**read_walk(NO_CLOCK_MS, **walk))):
+                    undone = self._reader.undone([entry.created for entry in entries])
+                    yield [item_of(entry, is_undone=entry.created in undone) for entry in entries]
         except StoreError as error:
             raise MeshError(str(error)) from None

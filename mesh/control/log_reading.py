@@ -19,12 +19,16 @@ EVENTS_PER_READ = 100
 """Events that a node reads from its log at once for one command."""
 
 
-def item_of(entry: Entry) -> Raw:
-    """`{"event": ..., "meta": ...}` on one line: line breaks between the parts of an event become spaces."""
+def item_of(entry: Entry, *, is_undone: bool = False) -> Raw:
+    """`{"event": ..., "meta": ...}` on one line: line breaks between the parts of an event become spaces.
+
+    One that is undone has `"undone": true` besides.
+    """
     if entry.extra or entry.local or entry.vouched:
-        item: Any = {"event": Raw(entry.body), "meta": entry.meta}
+        meta: Any = entry.meta
     else:  # the same without a dict
-        item = _PlainItem(Raw(entry.body), _PlainMeta(entry.created, entry.time, entry.added, entry.dot, entry.origin))
+        meta = _PlainMeta(entry.created, entry.time, entry.added, entry.dot, entry.origin)
+    item = _Item(Raw(entry.body), meta, is_undone)
     text = _ENCODER.encode(item)
     return Raw(text.replace(b"\r", b" ").replace(b"\n", b" "))
 
@@ -39,9 +43,10 @@ class _PlainMeta(msgspec.Struct):
     origin: str | None
 
 
-class _PlainItem(msgspec.Struct):
+class _Item(msgspec.Struct, omit_defaults=True):
     event: Raw
-    meta: _PlainMeta
+    meta: Any
+    undone: bool = False
 
 
 _ENCODER = msgspec.json.Encoder()

@@ -312,10 +312,13 @@ class _Connection:
         await self._send(messages.Done())
 
     async def _send_entries(self, entries: Sequence[Entry]) -> None:
+        if not entries:
+            return
+        undone = await self._node.log.undone([entry.created for entry in entries])
         items: list[Raw] = []
         size = 0
         for entry in entries:
-            items.append(item_of(entry))
+            items.append(item_of(entry, is_undone=entry.created in undone))
             size += len(items[-1])
             if size > messages.ITEMS_BYTES:
                 await self._send(messages.Events(items))

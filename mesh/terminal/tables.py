@@ -54,18 +54,21 @@ class Names:
 class _ShownItem(msgspec.Struct):
     event: dict[str, Any]
     meta: dict[str, Any]
+    undone: bool = False
 
 
 _ITEM = msgspec.json.Decoder(_ShownItem)
 
 
 def show_event(item: bytes, names: Names) -> str:
-    """One line for `{"event": ..., "meta": ...}`: local time, node, type, and the rest of the event as JSON."""
+    """One line for `{"event": ..., "meta": ...}`: local time, node, type, the rest of the event as JSON; and `(undone)`."""
     shown = _ITEM.decode(item)
     rest = {key: value for key, value in shown.event.items() if key != "type"}
     parts = [local_time(shown.meta["time"]), names.shown(shown.meta["created"][1]), shown.event["type"]]
     if rest:
         parts.append(msgspec.json.encode(rest).decode())
+    if shown.undone:
+        parts.append("(undone)")
     return "  ".join(printable(part) for part in parts)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import count, repeat
 from random import Random
 from typing import Any, Unpack
@@ -205,6 +205,10 @@ class EventLog(ABC):
     def find(self, created: Any) -> Later[Entry | None]:
         """The event with this `created`, None if there is none or it was cleaned. Fails with ValueError or StoreError."""
         return self._life.find(created)
+
+    def undone(self, createds: Collection[Created]) -> Later[set[Created]]:
+        """Those of these events that are undone, as RunStore.undone. Fails with StoreError."""
+        return self._disk.run(lambda store: store.undone(createds))
 
     def aside(self) -> Later[tuple[Entry, ...]]:
         """Losing copies of conflicting events, oldest first, as far as their bodies are kept."""

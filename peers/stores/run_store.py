@@ -137,7 +137,7 @@ class Taken:
     is_revised: bool = False
     """Another copy of an event is shown."""
     revised: tuple[Created, ...] = ()
-    """Those events; and those of which a copy is shown, and one was cleaned."""
+    """Those events; also those of which a copy is shown in the place of one that was cleaned."""
     undone: tuple[Created, ...] = ()
     """Events that are undone now and were not, whether they are here or not."""
     restored: tuple[Created, ...] = ()

@@ -339,7 +339,7 @@ ODD_EVENTS: tuple[dict[str, Any], ...] = (
     {"type": "n", "big": 1e300, "small": -1e-300, "most": 2**53 - 1, "least": -(2**53), "zero": 0},
     {"type": "sync", "list": [[], {}, None, False, "", 0]},
     {"type": "error"},
-    {"type": "logux/undo", "id": "1 x 0", "reason": "error"},
+    {"type": "logux/undo", "id": "x", "reason": "error"},
     {"type": "long", "text": "y" * 200_000},
     nested(31),
 )

@@ -11,7 +11,9 @@ from our_end import KINDS, ODD_EVENTS, PROTOCOLS, Judge, OurEnd, Row, same, thei
 from websockets.sync.client import connect
 
 from peers.errors import SyncError
+from peers.events.created import created_text
 from peers.roles.server import ServerSync
+from peers.stores.undo import undo_event, undone_by
 
 each = pytest.mark.parametrize("kind", KINDS)
 in_one_frame = pytest.mark.parametrize("kind", ["logux01", "core10"])
@@ -294,6 +296,32 @@ def test_odd_events_harm_nobody(start_js: StartJs, kind: str) -> None:
             row.event for row in ours.rows(kind) if row not in ours_only
         ]
         assert not ours.errors
+
+
+@each
+def test_an_undo_names_its_event_at_each_end_as_the_log_there_does(start_js: StartJs, kind: str) -> None:
+    client = start_js(kind, "client", node_id="client", fix_time=False)
+    with OurEnd() as ours:
+        client.connect(ours.listen())
+        client.add({"type": "logux/undo", "id": in_log(kind, client.add({"type": "theirs"})), "reason": "by them"})
+        ours.wait_length(2)
+        ours.add(undo_event(ours.entries()[0].created, "by us"))
+        meta = ours.add({"type": "ours"})
+        ours.add(undo_event(meta["created"], "by us"))
+        client.wait(length=5)
+
+        created = {entry.event["type"]: entry.created for entry in ours.entries()}
+        undone = [(entry.event["reason"], undone_by(entry.body)) for entry in ours.entries() if "reason" in entry.event]
+        assert undone == [("by them", created["theirs"]), ("by us", created["theirs"]), ("by us", created["ours"])]
+        known = {row.event["type"]: in_log(kind, row.created) for row in client.log()}
+        ids = [row.event["id"] for row in client.log() if row.event["type"] == "logux/undo"]
+        assert ids == [known["theirs"], known["theirs"], known["ours"]]
+        assert not ours.errors
+
+
+def in_log(kind: str, created: Any) -> Any:
+    """The id of an event as its log there has it."""
+    return {"logux01": list, "core10": created_text, "core12": str}[kind](created)
 
 
 @each

@@ -141,7 +141,8 @@ class UpstreamSync(ClientSync):
         taken = []
         for entry in entries:
             if _is_control(entry):
-                self._on_control(entry.event)
+                if self.is_strict:  # a plain server gives back what nodes undid, and refuses nothing
+                    self._on_control(entry.event)
             elif NODE_MARK in entry.created[1]:
                 self._check_sender(entry.created[1])
             else:

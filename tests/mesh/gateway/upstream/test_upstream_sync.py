@@ -123,6 +123,14 @@ def test_events_of_nodes_and_control_events_are_dropped(node_id: str) -> None:
     assert ["synced", 9] in script.heard
 
 
+def test_a_plain_server_that_gives_an_undo_back_has_refused_nothing() -> None:
+    script = Script("server")
+
+    script.bring({"type": "logux/undo", "id": "1 study~aaaaaaaa 0"}, "study~aaaaaaaa")
+
+    assert (script.types, script.refused) == ([], [])
+
+
 def test_control_events_are_not_sent_to_a_server_that_has_its_own() -> None:
     script = Script()
 

@@ -38,6 +38,7 @@ from tests.support.run_house import (
     send,
     shown_by,
     types,
+    undo,
 )
 
 OWN_NODE = "kitchen"
@@ -103,6 +104,12 @@ def test_an_epoch_without_a_hole_keeps_its_entries_without_a_signature(
     assert birth is not None and birth.origin is None
     assert [first for first, _ in store.begins(KITCHEN_EPOCH, ALL, 9)] == [1_001, 501, 1]
     assert without_places(store.each(order="added", limit=ALL)) == without_places(old.shown)
+
+
+def test_what_an_old_log_undoes_is_undone(path: Path, old: OldLogFile, anna: Writer) -> None:
+    old.show_all([old_event(1), undo(2, (1, "kitchen", 0)), old_event(3)], "kitchen-1")
+
+    assert upgraded(old, path, anna).undone([(ms, "kitchen", 0) for ms in (1, 2, 3)]) == {(1, "kitchen", 0)}
 
 
 def test_a_log_that_is_up_to_date_stays_as_it_is(path: Path, old: OldLogFile, anna: Writer) -> None:
