@@ -148,8 +148,8 @@ class Fold:
 
     # Folding
 
-    def fold_some(self, most: int, keys: dict[str, None]) -> None:
-        """Fold up to so many events of `todo`; `keys` gets the keys that changed.
+    def fold_some(self, most: int, keys: dict[str, None] | None) -> None:
+        """Fold up to so many events of `todo`; `keys`, if it is given, gets the keys that changed.
 
         Raises what `apply` raises; then the event stays in `todo`, and those before it are folded.
         """
@@ -180,7 +180,8 @@ class Fold:
                     self.place = place_of(done[-1])
                     self.folded += len(done)
                     self.is_changed = True
-                    keys.update({key: None for some in changes for key, _, _ in some})
+                    if keys is not None:
+                        keys.update({key: None for some in changes for key, _, _ in some})
 
     def settle(self, *, is_sure: bool) -> list[str]:
         """To be called when `todo` is done, or from time to time: show what was folded again, once it is whole.

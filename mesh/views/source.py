@@ -11,14 +11,14 @@ from peers.events.columns import size_of
 from peers.events.created import Created
 from peers.events.entry import Entry
 from peers.stores.run_store import RunStore
-from peers.stores.store import Place
+from peers.stores.store import PAGE_EVENTS, Place
 from peers.stores.undo import undone_by
 
 PAGE = 2_000
 READ_BYTES = 2 * 1024 * 1024
 """Events that one look at the log reads, or bytes of events: it ends after one or the other."""
-READ_STEP = 250
-"""Events that it reads at once: at most 64 MiB, since each has 256 KiB at most."""
+READ_STEP = PAGE_EVENTS
+"""Events that it reads at once: at most 128 MiB, since each has 256 KiB at most."""
 MAX_COPIES = 1_000
 """Events of which copies differ that are watched: the last ones."""
 CLEANED_BYTES = 8 * 1024 * 1024

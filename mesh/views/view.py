@@ -100,9 +100,9 @@ class View:
     of 1 000 events or an eighth of what came later, up to 64 MiB. What is older still is folded anew, from what the log has.
 
     **Cleaned events** stay folded. For late events 8 MiB of them are kept in the file of views until they are out of reach:
-    what `clean` erases for good is the log. `folded_without` in the status counts events that were cleaned before this view
-    could fold them: before its first opening, before a new `version`, while no view was open, or in a crash within the half
-    second until it is on disk.
+    what `clean` erases for good is the log. `folded_without` in the status counts events, of any type, that were cleaned
+    before this view could fold them: before its first opening, before a new `version`, while no view was open, or in a crash
+    within the half second until it is on disk.
 
     **A new `version`, or other `types`,** folds anew what the log has; the old state answers, without newer events, until
     that is complete. A killed rebuild goes on where it was.
