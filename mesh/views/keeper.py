@@ -30,7 +30,7 @@ FOLD_EVENTS = 1_000
 """A turn of a fold ends after one or the other."""
 EVENTS_BETWEEN_LOOKS = 50
 """Events between two looks at the clock."""
-GATHER_MS = 3.0
+FOLD_AFTER_MS = 3.0
 """Between a commit of the log and its fold where nobody waits for that: what is added meanwhile goes to the disk first."""
 FLUSH_MS = 500.0
 """Between a change and its flush, at most, while the disk works."""
@@ -145,7 +145,7 @@ class ViewKeeper(LoopActor):
         if self._waiters:
             self._wake()
         elif self._idle is not None and self._undo_wake is None:
-            self._undo_wake = self._clock.call_later(GATHER_MS, self.into_mailbox(self._wake))
+            self._undo_wake = self._clock.call_later(FOLD_AFTER_MS, self.into_mailbox(self._wake))
 
     def _wake(self) -> None:
         if self._undo_wake is not None:

@@ -15,7 +15,7 @@ from peers.stores.store import PAGE_EVENTS, Place
 from peers.stores.undo import undone_by
 
 PAGE = 2_000
-READ_BYTES = 2 * 1024 * 1024
+READ_PAGE_BYTES = 2 * 1024 * 1024
 """Events that one look at the log reads, or bytes of events: it ends after one or the other."""
 READ_STEP = PAGE_EVENTS
 """Events that it reads at once: at most 128 MiB, since each has 256 KiB at most."""
@@ -63,7 +63,7 @@ def _read(read: Callable[[Entry | None], Sequence[Entry]]) -> tuple[list[Entry],
     """What `read` gives after each last event, and whether that is all."""
     entries: list[Entry] = []
     size = 0
-    while len(entries) < PAGE and size < READ_BYTES:
+    while len(entries) < PAGE and size < READ_PAGE_BYTES:
         some = read(entries[-1] if entries else None)
         entries += some
         size += size_of(some)
