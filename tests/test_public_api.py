@@ -15,7 +15,7 @@ import pytest
 import mesh
 import mesh.lab
 import peers
-from mesh import Node, NodeLog
+from mesh import Node, NodeLog, View
 from mesh.cli.commands import app
 from mesh.cli.node.layers import UpOption
 from mesh.lab import Cluster, Room
@@ -42,6 +42,7 @@ SIGNATURES: dict[type, tuple[str, ...]] = {
         "add_peer(address)",
         "remove_peer(address)",
         "retry()",
+        "view(name, apply, *, types=None, version=1)",
         "start()",
         "stop()",
         "begin()",
@@ -63,6 +64,14 @@ SIGNATURES: dict[type, tuple[str, ...]] = {
         "change_meta(created, diff)",
         "keep(keeper)",
         "clean(*, reasons=None, before=None)",
+    ),
+    View: (
+        "get(key, default=None)",
+        "items(*, prefix='', limit=1000, after=None)",
+        "digest()",
+        "after(event)",
+        "on(event, listener)",
+        "retry()",
     ),
     Cluster: (
         "start(*names, links=None, store=None, mesh=None, app=None, serve=None, dial=None)",
@@ -102,6 +111,7 @@ SIGNATURES: dict[type, tuple[str, ...]] = {
 PROPERTIES = {
     Node: "node_id mesh home is_new clients_port clients_url door_ports",
     NodeLog: "last_added",
+    View: "error",
     Room: "node_id types events entries",
 }
 

@@ -75,6 +75,9 @@ class Status(LogStatus):
     - `waiting`: events that are kept and not shown, since their times are further in the future than `max_future_seconds`
     - `old_log_bytes`: size of the file that the upgrade from an older release kept, 0 without one
     - `has_recovery_file`: whether the recovery code of the mesh is still in a file of the home: it has to be put away
+    - of a row of `views`: `place`, the time and `created` of the last event that is folded; `behind`, how many events of the
+      log it has not looked at; `folded_without`, how many were cleaned before it could; `rebuild`, how far the state is that
+      will answer in place of this one; `error`, why it has stopped; `store_error`, what its disk says
     - `other_meshes`: number of other meshes that announce themselves on this network
     - of a row of `peers`: `since_ms`, when its `state` began; `reason`, why it is not connected, or takes no events of others,
       else empty; `behind`, how many of our events it lacks (None if it never greeted); `behind_since_ms`, when it was last
@@ -135,8 +138,8 @@ def show_status(
     `described` has what each session shows of itself, by its key. `outside` has what does not come from the arguments before:
     the ports of `doors`, the sessions of `clients`, what is `paused` there, who was `turned_away`; the state of `discovery`
     (None: it does not run); the rows of wrong `clocks` (see mesh.membership.diagnosis.clocks.Clocks.rows); `old_log_bytes`
-    and `has_recovery_file`; the `limits` that were hit (see peers.limits.LimitHits.rows). `now_ms` is the time of the wall
-    clock, `now_seconds` that of the monotonic clock.
+    and `has_recovery_file`; the rows of `views`; the `limits` that were hit (see peers.limits.LimitHits.rows). `now_ms` is the
+    time of the wall clock, `now_seconds` that of the monotonic clock.
     """
     others = _NOTHING_OUTSIDE | dict(outside or {})
     return {
