@@ -131,6 +131,7 @@ COMMAND_LINE = {
     "--type TYPE | --tail N | --limit N",
     "mesh peers": "--json",
     "mesh status": "--json",
+    "mesh doctor": "--json",
     "mesh stop": "",
     "mesh retry": "",
     "mesh wait": "--peers N=1 | --timeout SECONDS=60.0",
