@@ -14,7 +14,7 @@ from mesh.errors import MeshError, NoNodeError
 from mesh.terminal import output
 
 if TYPE_CHECKING:
-    from mesh.cli.watch.examination import Examination, Options
+    from mesh.cli.watch.examination import CheckedOptions, Examination
 
 
 @click.command()
@@ -61,24 +61,27 @@ def _links(node: Any) -> Any:
         return None
 
 
-def _options(context: click.Context) -> Options:
+def _options(context: click.Context) -> CheckedOptions:
     from mesh.cli.node.chosen import option_rows, up_context
     from mesh.cli.node.up_options import given_options
-    from mesh.cli.watch.examination import Options
+    from mesh.cli.watch.examination import CheckedOptions
 
     try:
         chosen = up_context(context)
         given = sum(row["from"] != "default" for row in option_rows(chosen))
         found = f"{given} of mesh.toml and of variables, no mistakes" if given else "all as by default"
-        return Options.of(given_options(chosen, chosen.params), found)
+        return CheckedOptions.of(given_options(chosen, chosen.params), found)
     except click.ClickException as error:
-        return Options(mistakes=(error.format_message(),))
+        return CheckedOptions(mistakes=(error.format_message(),))
     except MeshError as error:
-        return Options(mistakes=error.args)
+        return CheckedOptions(mistakes=error.args)
 
 
 def _shown(findings: Sequence[dict[str, Any]]) -> str:
     from mesh.terminal.tables import table, tables
 
-    rows = [(row["check"], row["state"], row["found"], row["remedy"] or "-") for row in findings]
-    return tables([table(("check", "state", "found", "what to do"), rows)])
+    rows = []
+    for row in findings:
+        rows.append((row["check"], row["state"], row["found"]))
+        rows += [("", "", f"-> {row['remedy']}")] if row["remedy"] else []
+    return tables([table(("check", "state", "found, and -> what to do"), rows)])

@@ -9,8 +9,8 @@ from typing import Any
 
 from mesh.cli.watch.home_facts import free_bytes, home_files, key_facts, store_facts
 from mesh.cli.watch.network_facts import is_port_taken, paths_to, port_holder, read_firewall
-from mesh.discovery.mdns.interfaces import ChosenInterfaces, Interface, choose, why_none
-from mesh.discovery.mdns.probe import MDNS_PORT, Echo, ask_around
+from mesh.discovery.mdns.interfaces import MDNS_PORT, ChosenInterfaces, Interface, choose, why_none
+from mesh.discovery.mdns.probe import Echo, ask_around
 from mesh.discovery.mdns.scan import scan, what_is_denied
 from mesh.discovery.port import NOT_WANTED
 from mesh.errors import MeshError
@@ -39,19 +39,16 @@ from mesh.membership.diagnosis.doctor.network import (
     reach_finding,
 )
 from mesh.membership.diagnosis.links import LinkRow
-from mesh.settings.config import parse_address
+from mesh.settings.config import ONLY_HERE, parse_address
 from mesh.settings.home import read_identity
 from mesh.settings.paths import disk_share
 from mesh.version import __version__
 from peers.limits import Limits
 from peers.transport.address import is_loopback
 
-ONLY_HERE = ("127.0.0.1",)
-"""Where an open node of this machine alone looks for others."""
-
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class CheckedOptions:
     """What the options of `mesh up` say, as far as it is checked."""
 
     mdns: bool = True
@@ -66,10 +63,10 @@ class Options:
     """What there is of them, for people."""
 
     @classmethod
-    def of(cls, chosen: dict[str, Any], found: str) -> Options:
+    def of(cls, chosen: dict[str, Any], found: str) -> CheckedOptions:
         """`chosen` are keyword arguments of Node."""
         is_here = chosen.get("open") is True
-        wanted = chosen.get("interfaces") or (ONLY_HERE if is_here else None)
+        wanted = chosen.get("interfaces") or ((ONLY_HERE,) if is_here else None)
         listen = parse_address(chosen["listen"], "the address to listen on") if chosen.get("listen") else None
         return cls(chosen.get("mdns", True), wanted, is_here, listen, chosen.get("limits") or Limits(), found=found)
 
@@ -79,7 +76,7 @@ class Examination:
     """One call of `mesh doctor`."""
 
     home: Path
-    options: Options
+    options: CheckedOptions
     status: dict[str, Any] | None = None
     """Of the running node; None without one."""
     links: Sequence[LinkRow] | None = None
@@ -186,4 +183,4 @@ def _scan() -> tuple[tuple[Interface, ...], str]:
 def _heard(echo: Echo) -> Heard:
     own = tuple(f"IPv{version}" for version in sorted(echo.own))
     deaf = tuple(f"IPv{version}" for version in sorted(echo.asked - echo.own))
-    return Heard(echo.interface, own, deaf, tuple(sorted(echo.others)), echo.error)
+    return Heard(echo.interface, own, deaf, tuple(sorted(echo.others)), tuple(sorted(echo.nodes)), echo.error)

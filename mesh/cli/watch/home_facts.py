@@ -20,7 +20,7 @@ from peers.stores.sqlite.layout import NEWEST_LAYOUT
 from peers.stores.store import StoreError
 
 PRIVATE = {KEY_FILE, CERTIFICATES_FILE, TOKENS_FILE, RECOVERY_FILE, INVITATIONS_FILE}
-MAX_FILES = 256
+LOOKED_AT = 256
 """Of a home, that are looked at."""
 STORE_SECONDS = 3.0
 """For reading the log."""
@@ -34,7 +34,7 @@ def home_files(home: Path) -> list[HomeFile]:
     """The folder and its files; nothing where there is no key. Raises OSError for a folder that cannot be read."""
     if not (home / KEY_FILE).exists():
         return []
-    return [_look(home), *map(_look, sorted(home.iterdir())[:MAX_FILES])]
+    return [_look(home), *map(_look, sorted(home.iterdir())[:LOOKED_AT])]
 
 
 def _look(path: Path) -> HomeFile:

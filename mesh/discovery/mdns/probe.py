@@ -11,21 +11,24 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from mesh.discovery.mdns.interfaces import Interface
+from mesh.discovery.mdns.interfaces import MDNS_PORT, Interface
 
 GROUPS = {4: "224.0.0.251", 6: "ff02::fb"}
-MDNS_PORT = 5353
 LISTEN_SECONDS = 1.3
 """Others may wait for 1 s before they repeat an answer (RFC 6762, 6)."""
 ASK_AGAIN_SECONDS = 0.5
 """One packet may be lost."""
-MAX_OTHERS = 64
+HEARD_LIMIT = 64
 """Addresses of others that are counted on one interface."""
 MAX_PACKET = 9_000
 _IP_MULTICAST_ALL = 49
 """Linux; `socket` does not name it."""
 _ASKED = (b"_peermesh._tcp.local", b"_services._dns-sd._udp.local")
 """Nodes answer the first one, and every responder the second one (RFC 6763, 9)."""
+_NODES = b"\x09_peermesh\x04_tcp"
+"""The beginning of the first one in a packet."""
+_ANSWER = b"\x80"
+"""From here on, the third byte of a packet is that of an answer."""
 _PTR, _IN = 12, 1
 
 
@@ -39,6 +42,9 @@ class Echo:
     asked: set[int] = field(default_factory=set)
     """Those in which it asked."""
     others: set[str] = field(default_factory=set)
+    """The addresses of other machines."""
+    nodes: set[str] = field(default_factory=set)
+    """Those of them that answered as nodes."""
     error: str = ""
 
 
@@ -85,8 +91,10 @@ def _listen(opened: dict[socket.socket, tuple[Echo, int, str]], question: bytes,
                 continue
             if packet == question and source.partition("%")[0] in own_hosts:
                 echo.own.add(version)
-            elif source.partition("%")[0] not in own_hosts and len(echo.others) < MAX_OTHERS:
+            elif source.partition("%")[0] not in own_hosts and len(echo.others) < HEARD_LIMIT:
                 echo.others.add(source)
+                if packet[2:3] >= _ANSWER and _NODES in packet:
+                    echo.nodes.add(source)
 
 
 def _ask(sock: socket.socket, echo: Echo, version: int, question: bytes) -> None:

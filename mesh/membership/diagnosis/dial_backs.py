@@ -32,16 +32,16 @@ class DialBacks:
         """
         host, _, its_port = address.rpartition(":")
         if was_dialled and its_port != str(port):
-            return "", f"it is dialled at port {its_port}, and asked about port {port}"
+            return "", f"it dials port {its_port} here, and was asked about port {port}"
         if port < FIRST_PORT and not was_dialled:
-            return "", f"ports below {FIRST_PORT} are not dialled on request"
+            return "", f"it dials no port below {FIRST_PORT} on request"
         key = address_key(address)
         who = host if key == UNKNOWN_KEY else key
         self._last = {each: at for each, at in self._last.items() if now_seconds - at < PAUSE_SECONDS}
         if who in self._last:
-            return "", f"it was dialled less than {PAUSE_SECONDS:.0f} s before"
+            return "", f"it has dialled this address less than {PAUSE_SECONDS:.0f} s before"
         if self._open >= MAX_AT_ONCE or len(self._last) >= MAX_DIALLED_BACK:
-            return "", "too many nodes ask at once"
+            return "", "too many nodes ask it at once"
         self._last[who] = now_seconds
         self._open += 1
         return f"{host}:{port}", ""

@@ -25,12 +25,22 @@ class Packet:
         return f"{self.protocol.upper()} port {self.port}"
 
 
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """A packet that is dropped."""
+
+    found: str
+    """By which rule or policy."""
+    fix: str
+    """The command that lets it in."""
+
+
 Rules = Mapping[tuple[str, str, str], Sequence[Mapping[str, Any]]]
 """The rules of each chain, by family, table and name."""
 
 
-def why_dropped(ruleset: Mapping[str, Any], packet: Packet) -> str:
-    """Which rule or policy drops this packet on its way into this machine; empty if none certainly does.
+def why_dropped(ruleset: Mapping[str, Any], packet: Packet) -> Drop | None:
+    """Which rule or policy drops this packet on its way into this machine; None if none certainly does.
 
     `ruleset` is the JSON of nft. A rule that tests what is not known here (an address, an interface, a state) decides nothing.
     """
@@ -48,11 +58,12 @@ def why_dropped(ruleset: Mapping[str, Any], packet: Packet) -> str:
             continue
         verdict, where, may_accept = _walk(rules, place, packet, MAX_JUMPS)
         named = f"the chain {place[2]} of the nft table {place[0]} {place[1]}"
+        fix = f"nft insert rule {' '.join(place)} {packet.protocol} dport {packet.port} accept"
         if verdict == _DROP:
-            return f"{named} drops {packet.name}{where}"
+            return Drop(f"{named} drops {packet.name} ({where})", fix)
         if verdict is None and chain.get("policy") == _DROP and not may_accept:
-            return f"{named} drops all that it does not accept, and no rule accepts {packet.name}"
-    return ""
+            return Drop(f"{named} drops all that it does not accept, and no rule accepts {packet.name}", fix)
+    return None
 
 
 def _walk(rules: Rules, place: tuple[str, str, str], packet: Packet, jumps: int) -> tuple[str | None, str, bool]:
@@ -75,7 +86,7 @@ def _walk(rules: Rules, place: tuple[str, str, str], packet: Packet, jumps: int)
         elif verdict == _RETURN:
             return None, "", may_accept
         else:
-            return verdict, f" (rule {rule.get('handle', '?')} of {place[2]})", may_accept
+            return verdict, f"the rule of {place[2]} with the handle {rule.get('handle', '?')}", may_accept
     return None, "", may_accept
 
 

@@ -38,7 +38,12 @@ def neighbour_findings(status: Mapping[str, Any], addresses: Sequence[Address]) 
     peers: Sequence[Mapping[str, Any]] = status["peers"]
     met = [peer["node_id"] for peer in peers if peer["session"]]
     found = [_apart(peer, addresses) for peer in peers if not peer["session"]]
-    found += [_not_known(row) for row in status["sessions"] if not row["other_node_id"] and row["dialled"]]
+    shown = {address for peer in peers for address in peer["addresses"]}
+    found += [
+        _not_known(row)
+        for row in status["sessions"]
+        if row["dialled"] and not row["other_node_id"] and row["address"] not in shown
+    ]
     found += [
         Finding("paused", "wrong", f"{row['what']}: {row['why']}", "`mesh retry` starts it again")
         for row in status["paused"]

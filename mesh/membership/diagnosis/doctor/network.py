@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mesh.discovery.mdns.interfaces import Address, ChosenInterfaces, Interface
+from mesh.discovery.mdns.interfaces import MDNS_PORT, Address, ChosenInterfaces, Interface
 from mesh.membership.diagnosis.doctor.finding import Finding, needs_node
+from mesh.membership.diagnosis.doctor.firewall import Drop
 from mesh.membership.diagnosis.links import LinkRow
-
-MDNS_PORT = 5353
+from mesh.membership.dialling.refusals import why_unreachable
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,8 @@ class Heard:
     """Those in which we did not."""
     others: tuple[str, ...] = ()
     """The addresses of other machines."""
+    nodes: tuple[str, ...] = ()
+    """Those of them that answered as nodes."""
     error: str = ""
     """Why nothing could be sent."""
 
@@ -34,8 +37,8 @@ class Firewall:
 
     is_read: bool = False
     why_not: str = ""
-    drops: tuple[str, ...] = ()
-    """A sentence for each packet that is needed, and certainly dropped."""
+    drops: tuple[Drop, ...] = ()
+    """For each packet that is needed, and certainly dropped."""
 
 
 def interface_finding(
@@ -73,13 +76,12 @@ def multicast_finding(heard: Heard, addresses: Sequence[Address], *, is_linked: 
         found = f"this machine does not hear its own question to UDP port {MDNS_PORT}"
         return Finding(check, "wrong", found, f"let UDP port {MDNS_PORT} in through the firewall of this machine")
     families = " and ".join(heard.own)
-    strange = [one for one in heard.others if not _is_near(one, addresses)]
+    strange = [one for one in heard.nodes if not _is_near(one, addresses)]
     if strange:
         nets = ", ".join(str(each.network) for each in addresses)
-        found = f"{', '.join(strange)} is heard, and is in no network of this interface ({nets})"
-        return Finding(
-            check, "wrong", found, "give all machines addresses of one subnet, or set routes between the two"
-        )
+        found = f"a node at {', '.join(strange)} is heard, in no network of this interface ({nets})"
+        remedy = "give all machines addresses of one subnet, or set routes between the two"
+        return Finding(check, "look" if is_linked else "wrong", found, remedy)
     if heard.others:
         also = f" ({' and '.join(heard.deaf)} is not heard)" if heard.deaf else ""
         return Finding(check, "ok", f"hears itself over {families}, and {_some(heard.others)}{also}")
@@ -94,8 +96,9 @@ def multicast_finding(heard: Heard, addresses: Sequence[Address], *, is_linked: 
 def firewall_finding(firewall: Firewall, *, is_proven: bool) -> Finding:
     """`is_proven`: whether multicast was heard from others, and another node has dialled this one."""
     if firewall.drops:
-        remedy = "let it in, such as by `nft insert rule FAMILY TABLE CHAIN PROTOCOL dport PORT accept`"
-        return Finding("firewall", "wrong", "; ".join(firewall.drops), remedy)
+        remedy = "let it in: " + ", ".join(f"`{drop.fix}`" for drop in firewall.drops)
+        found = "; ".join(drop.found for drop in firewall.drops)
+        return Finding("firewall", "wrong", found, f"{remedy}, and in the file from which the rules are loaded")
     if firewall.is_read:
         return Finding("firewall", "ok", "no nft rule is seen that drops what the node needs")
     if is_proven:
@@ -134,14 +137,10 @@ def reach_finding(port: int, links: Sequence[LinkRow] | None, is_loopback: bool)
     reached = [link["node_id"] for link in links if link["reached"]]
     failed = [link for link in links if link["reached"] is False]
     if failed:
-        why = f"{failed[0]['node_id']} cannot dial TCP port {port} here: {failed[0]['why']}"
+        first = failed[0]
         but = f"; {_some(reached)} can" if reached else ""
-        return Finding(
-            "port",
-            "wrong",
-            why + but,
-            f"let TCP port {port} in through the firewall of this machine, or between the two",
-        )
+        found = f"{first['node_id']} cannot dial TCP port {port} here: {first['why']}{but}"
+        return Finding("port", "wrong", found, _reach_remedy(port, first["why"]))
     if reached:
         return Finding("port", "ok", f"{_some(reached)} has dialled TCP port {port} here just now")
     came = [link["node_id"] for link in links if not link["dialled"]]
@@ -151,9 +150,18 @@ def reach_finding(port: int, links: Sequence[LinkRow] | None, is_loopback: bool)
         return Finding(
             "port", "look", "not checked: no other node is connected that could dial this one", "connect another node"
         )
-    why = next((link["not_dialled"] for link in links if link["not_dialled"]), "")
+    why = next((f"{link['node_id']}: {link['not_dialled']}" for link in links if link["not_dialled"]), "")
     why = why or "the others are of a release that cannot try"
     return Finding("port", "look", f"not checked: {why}", "call `mesh doctor` again in a moment, or on another node")
+
+
+def _reach_remedy(port: int, why: str) -> str:
+    kind = why_unreachable(why)
+    if kind in {"timed out", "no route"}:
+        return f"let TCP port {port} in through the firewall of this machine, or that between the two"
+    if kind == "refused":
+        return f"a firewall refuses TCP port {port}: let it in; or the node listens at another address: see --listen"
+    return "another program answers there: a router is between the two, and has to pass this port on to this machine"
 
 
 def _shown(interface: Interface) -> str:
@@ -165,7 +173,6 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _is_near(ip: str, addresses: Sequence[Address]) -> bool:
-    import ipaddress
-
+    """Whether an address is in one of these networks; one of IPv6 tells nothing, since a machine has several."""
     found = ipaddress.ip_address(ip.partition("%")[0])
-    return found.is_link_local or any(found in address.network for address in addresses)
+    return found.version == 6 or found.is_link_local or any(found in address.network for address in addresses)
