@@ -136,7 +136,7 @@ def _is_match(match: Mapping[str, Any], packet: Packet) -> bool | None:
 
 def _is_one(right: Any, value: int | str, is_not: bool) -> bool | None:
     """Whether a value is one of those of a rule."""
-    items = right.get("set", [right]) if isinstance(right, Mapping) else [right]
+    items = right.get("set", [right]) if isinstance(right, Mapping) else right if isinstance(right, list) else [right]
     found = False
     for item in items:
         if isinstance(item, Mapping) and isinstance(value, int) and len(item.get("range", ())) == 2:
