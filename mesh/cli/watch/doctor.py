@@ -49,6 +49,8 @@ def _examination(context: click.Context) -> Examination:
             return Examination(home, chosen, status, _links(node))
     except NoNodeError:
         return Examination(home, chosen)
+    except MeshError as error:
+        return Examination(home, chosen, trouble=str(error))
 
 
 def _links(node: Any) -> Any:

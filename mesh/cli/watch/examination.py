@@ -21,6 +21,7 @@ from mesh.membership.diagnosis.doctor.home import (
     disk_finding,
     home_finding,
     mistake_finding,
+    node_finding,
     store_finding,
 )
 from mesh.membership.diagnosis.doctor.neighbours import (
@@ -81,9 +82,12 @@ class Examination:
     """Of the running node; None without one."""
     links: Sequence[LinkRow] | None = None
     """Its links, after other nodes have dialled it; None without a node, or from one of an earlier release."""
+    trouble: str = ""
+    """Why a node that runs did not answer."""
 
     def findings(self) -> Iterator[Finding]:
         """A line for each check, in the order in which they are shown; each is measured when it is asked for."""
+        yield node_finding(self.status, self.trouble)
         yield from self._home()
         yield from self._network()
         yield from self._others()
@@ -106,6 +110,12 @@ class Examination:
         yield store_finding(store_facts(self.home), self.status["store_error"] if self.status else None)
 
     def _network(self) -> Iterator[Finding]:
+        if self.options.mistakes and self.status is None:  # it is not known what may be sent, and where
+            for check in ("interfaces", "port", "firewall"):
+                yield Finding(
+                    check, "look", "not checked: the options cannot be used", "correct them, then call it again"
+                )
+            return
         network, reason = self._interfaces()
         discovery = self.status["discovery"] if self.status else None
         is_on = self.options.mdns if discovery is None else discovery["on"] or discovery["why"] != NOT_WANTED.why

@@ -30,6 +30,16 @@ class HomeFile:
     """Whether it has a key, a token or a code: nobody but its user may read it."""
 
 
+def node_finding(status: Mapping[str, Any] | None, trouble: str) -> Finding:
+    """Whether a node runs; `trouble` is why it did not answer."""
+    if trouble:
+        remedy = "call this as the user that runs the node; if it does not answer even then, restart it"
+        return Finding("node", "wrong", trouble, remedy)
+    if status is None:
+        return Finding("node", "look", "none runs here: what needs one is not checked", "start it with `mesh up`")
+    return Finding("node", "ok", f"{status['node_id']} runs, and answers")
+
+
 def home_finding(home: str, files: Sequence[HomeFile]) -> Finding:
     """About the folder and its files; the folder is the first. Without one there is no home."""
     if not files:

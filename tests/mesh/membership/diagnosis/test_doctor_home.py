@@ -13,6 +13,7 @@ from mesh.membership.diagnosis.doctor.home import (
     disk_finding,
     home_finding,
     mistake_finding,
+    node_finding,
     store_finding,
 )
 from mesh.membership.diagnosis.links import LinkRow
@@ -20,6 +21,12 @@ from peers.limits import Limits
 from tests.support.links import link
 
 FOLDER, KEY, LOG = HomeFile("h", 0o700), HomeFile("h/node.key", 0o600, is_private=True), HomeFile("h/log.sqlite", 0o644)
+
+
+def test_whether_a_node_runs() -> None:
+    assert node_finding({"node_id": "kitchen~a"}, "").found == "kitchen~a runs, and answers"
+    assert node_finding(None, "").state == "look"
+    assert node_finding(None, "it has not answered").state == "wrong"
 
 
 @pytest.mark.parametrize(
