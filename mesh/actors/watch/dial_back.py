@@ -25,6 +25,7 @@ class DialBack:
 
     def begin(self, role: RunPeerSync, port: int) -> None:
         """The other end of this link asks to be dialled at `port`: it gets the answer when that succeeded or failed."""
+        self.close()  # of an earlier link
         environment, link = self._environment, role.connection
         address, why = environment.dial_backs.begin(
             link.address, port, environment.now_seconds(), was_dialled=link.dialled
@@ -32,12 +33,16 @@ class DialBack:
         if why:
             role.answer_reach(Reached(why, was_dialled=False))
             return
-        connection = environment.network.dial(address, node_id=role.other_node_id or "")
-        self._connection = connection
         answer = self._turn(partial(self._answer, role, role.connection_id))
-        connection.on("connect", answer)
-        connection.on("disconnect", answer)
-        connection.connect()
+        try:
+            connection = self._connection = environment.network.dial(address, node_id=role.other_node_id or "")
+            connection.on("connect", answer)
+            connection.on("disconnect", answer)
+            connection.connect()
+        except (ValueError, RuntimeError) as error:  # no address of this network, or the network is closed
+            self._connection = None
+            environment.dial_backs.end()
+            role.answer_reach(Reached(str(error)[:MAX_WHY], was_dialled=False))
 
     def close(self) -> None:
         """Give up what is under way."""

@@ -119,7 +119,8 @@ class Examination:
         network, reason = self._interfaces()
         discovery = self.status["discovery"] if self.status else None
         is_on = self.options.mdns if discovery is None else discovery["on"] or discovery["why"] != NOT_WANTED.why
-        yield interface_finding(network, reason, is_on=is_on, discovery=discovery)
+        is_chosen = bool(self.options.interfaces) if discovery is None else not discovery["why"]
+        yield interface_finding(network, reason, is_on=is_on, is_chosen=is_chosen, discovery=discovery)
         asked = [each for each in network.interfaces if is_on and each.is_up and not each.is_loopback]
         heard = [_heard(echo) for echo in ask_around(asked, network.own_hosts)] if asked else []
         for one, interface in zip(heard, asked, strict=True):

@@ -48,9 +48,12 @@ def read_firewall(packets: Sequence[Packet]) -> Firewall:
         if done.returncode:
             return Firewall(why_not="this user may not read them")
         ruleset = json.loads(done.stdout or b"{}")
+        drops = tuple(why for packet in packets if (why := why_dropped(ruleset, packet)))
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         return Firewall(why_not=f"nft failed: {error}")
-    return Firewall(True, drops=tuple(why for packet in packets if (why := why_dropped(ruleset, packet))))
+    except (KeyError, TypeError, AttributeError):
+        return Firewall(why_not="this release of nft prints them in an unknown form")
+    return Firewall(True, drops=drops)
 
 
 def is_port_taken(host: str, port: int) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,7 +52,7 @@ def why_dropped(ruleset: Mapping[str, Any], packet: Packet) -> Drop | None:
             chains[chain["family"], chain["table"], chain["name"]] = chain
         elif "rule" in item:
             rule = item["rule"]
-            rules.setdefault((rule["family"], rule["table"], rule["chain"]), []).append(rule)
+            rules.setdefault((rule["family"], rule["table"], rule["chain"]), []).extend(_without_maps(rule))
     for place, chain in chains.items():
         if chain.get("hook") != "input":
             continue
@@ -64,6 +64,21 @@ def why_dropped(ruleset: Mapping[str, Any], packet: Packet) -> Drop | None:
         if verdict is None and chain.get("policy") == _DROP and not may_accept:
             return Drop(f"{named} drops all that it does not accept, and no rule accepts {packet.name}", fix)
     return None
+
+
+def _without_maps(rule: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """A rule that looks its verdict up in a map, as a rule for each entry; other rules as they are."""
+    before: list[Mapping[str, Any]] = []
+    for expression in rule.get("expr", ()):
+        found = expression.get("vmap")
+        if found is not None:
+            entries = found["data"]["set"] if isinstance(found["data"], Mapping) else [("@", {_ACCEPT: None})]
+            for value, verdict in entries:
+                match = {"match": {"op": "==", "left": found["key"], "right": value}}
+                yield {**rule, "expr": [*before, match, verdict]}
+            return
+        before.append(expression)
+    yield rule
 
 
 def _walk(rules: Rules, place: tuple[str, str, str], packet: Packet, jumps: int) -> tuple[str | None, str, bool]:

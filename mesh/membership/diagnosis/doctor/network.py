@@ -42,9 +42,9 @@ class Firewall:
 
 
 def interface_finding(
-    network: ChosenInterfaces, why_none: str, *, is_on: bool, discovery: Mapping[str, Any] | None
+    network: ChosenInterfaces, why_none: str, *, is_on: bool, is_chosen: bool, discovery: Mapping[str, Any] | None
 ) -> Finding:
-    """Which interfaces discovery uses. `discovery` is the row of the status of a running node."""
+    """Which interfaces discovery uses, and whether an option chose them. `discovery` is the row of a running node's status."""
     if not is_on:
         return Finding("interfaces", "ok", "the node looks for no others: mDNS is switched off")
     if discovery is not None and not discovery["on"]:
@@ -60,7 +60,10 @@ def interface_finding(
     if down:
         return Finding("interfaces", "look", f"{found}; no cable or access point: {', '.join(down)}", "plug it in")
     if all(each.is_loopback for each in network.interfaces):
-        return Finding("interfaces", "look", f"{found}: only nodes of this machine are found", "connect a network")
+        here = f"{found}: only nodes of this machine are found"
+        if is_chosen:
+            return Finding("interfaces", "ok", f"{here}, as the options say")
+        return Finding("interfaces", "look", here, "connect a network")
     return Finding("interfaces", "ok", found)
 
 
@@ -98,7 +101,8 @@ def firewall_finding(firewall: Firewall, *, is_proven: bool) -> Finding:
     if firewall.drops:
         remedy = "let it in: " + ", ".join(f"`{drop.fix}`" for drop in firewall.drops)
         found = "; ".join(drop.found for drop in firewall.drops)
-        return Finding("firewall", "wrong", found, f"{remedy}, and in the file from which the rules are loaded")
+        remedy += ", and in the file from which the rules are loaded"
+        return Finding("firewall", "look" if is_proven else "wrong", found, remedy)
     if firewall.is_read:
         return Finding("firewall", "ok", "no nft rule is seen that drops what the node needs")
     if is_proven:

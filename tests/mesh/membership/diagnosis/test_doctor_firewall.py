@@ -19,12 +19,17 @@ def dport(protocol: str, right: Any, op: str = "==") -> dict[str, Any]:
     return match({"payload": {"protocol": protocol, "field": "dport"}}, right, op)
 
 
+def vmap(key: Any, *entries: list[Any]) -> dict[str, Any]:
+    return {"vmap": {"key": key, "data": {"set": [*entries]}}}
+
+
 DROP, ACCEPT, REJECT = {"drop": None}, {"accept": None}, {"reject": {"type": "tcp reset"}}
 LOOPBACK = match({"meta": {"key": "iifname"}}, "lo")
 KNOWN = match({"ct": {"key": "state"}}, ["established", "related"], "in")
 NEW = match({"ct": {"key": "state"}}, "new", "in")
 FROM_ONE = match({"payload": {"protocol": "ip", "field": "saddr"}}, "10.0.0.9")
 UDP = match({"meta": {"key": "l4proto"}}, "udp")
+STATE, UDP_PORT = {"ct": {"key": "state"}}, {"payload": {"protocol": "udp", "field": "dport"}}
 LIMIT = {"limit": {"rate": 5, "per": "second"}}
 
 
@@ -59,6 +64,11 @@ def ruleset(*rules: list[dict[str, Any]], policy: str = "accept", hook: str = "i
         ([[LOOPBACK, ACCEPT], [NEW, dport("tcp", 4000), ACCEPT]], {"policy": "drop"}, [MDNS]),
         ([[FROM_ONE, ACCEPT]], {"policy": "drop"}, []),
         ([[NEW, dport("tcp", 4000), DROP]], {}, [PORT]),
+        ([[vmap(STATE, ["invalid", DROP], ["established", ACCEPT])]], {"policy": "drop"}, [MDNS, PORT]),
+        ([[vmap(UDP_PORT, [53, ACCEPT], [5353, ACCEPT])]], {"policy": "drop"}, [PORT]),
+        ([[vmap(UDP_PORT, [5353, DROP])]], {}, [MDNS]),
+        ([[{"vmap": {"key": UDP_PORT, "data": "@verdicts"}}]], {"policy": "drop"}, [PORT]),
+        ([[{"xt": None}, DROP]], {}, []),
         ([[{"jump": {"target": "mine"}}]], {"mine": [[dport("udp", 5353), DROP]]}, [MDNS]),
         ([[{"jump": {"target": "mine"}}], [DROP]], {"mine": [[dport("udp", 5353), ACCEPT]]}, [PORT]),
         ([[{"jump": {"target": "mine"}}], [DROP]], {"mine": [[{"return": None}], [ACCEPT]]}, [MDNS, PORT]),

@@ -46,9 +46,17 @@ ON = {"on": True, "interfaces": ["eth0"], "why": None}
     ],
 )
 def test_the_interfaces(machine: list[Interface], is_on: bool, discovery: Any, state: str, part: str) -> None:
-    found = interface_finding(choose(machine, None), why_none(machine, None), is_on=is_on, discovery=discovery)
+    network, why = choose(machine, None), why_none(machine, None)
+
+    found = interface_finding(network, why, is_on=is_on, is_chosen=False, discovery=discovery)
 
     assert (found.state, part in found.found) == (state, True), found
+
+
+def test_an_interface_that_an_option_chose_is_ok() -> None:
+    found = interface_finding(choose([LO], ["lo"]), "", is_on=True, is_chosen=True, discovery=None)
+
+    assert (found.state, found.found.endswith("as the options say")) == ("ok", True)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +89,8 @@ def test_multicast_on_an_interface(heard: Heard, is_linked: bool, state: str, pa
     ("firewall", "is_proven", "state"),
     [
         (Firewall(True), False, "ok"),
-        (Firewall(True, drops=(Drop("it drops UDP", "nft insert x"),)), True, "wrong"),
+        (Firewall(True, drops=(Drop("it drops UDP", "nft insert x"),)), False, "wrong"),
+        (Firewall(True, drops=(Drop("it drops UDP", "nft insert x"),)), True, "look"),
         (Firewall(why_not="there is no nft"), False, "look"),
         (Firewall(why_not="there is no nft"), True, "ok"),
     ],
