@@ -25,7 +25,7 @@ def doctor(context: click.Context, *, as_json: bool) -> None:
 
     Each line is ok, look (it may be as it should, or could not be checked) or wrong. What the options switch off is ok. It
     works with and without a running node, and changes nothing: it asks once by mDNS, and lets another node dial this one. The
-    exit code is 1 if a line is wrong.
+    exit code is 1 if a line is wrong. With --json it is a list of objects with `check`, `state`, `found` and `remedy`.
 
     \b
     mesh doctor

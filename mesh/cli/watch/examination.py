@@ -136,10 +136,11 @@ class Examination:
         yield firewall_finding(read_firewall(packets) if packets else Firewall(True), is_proven=is_heard and is_reached)
 
     def _others(self) -> Iterator[Finding]:
-        if self.status is None or self.links is None:
-            old = Finding("links", "look", "the running node is of an earlier release", "restart it")
-            checks = ("clock", "neighbours", "MTU", "other meshes", "releases")
-            yield from (needs_node(check) for check in checks) if self.status is None else (old,)
+        if self.status is None:
+            yield from map(needs_node, ("clock", "neighbours", "MTU", "other meshes", "releases"))
+            return
+        if self.links is None:
+            yield Finding("links", "look", "not checked: the running node is of an earlier release", "restart it")
             return
         yield clock_finding(self.status["clocks"], self.links)
         interfaces = _scan()[0]
@@ -167,7 +168,7 @@ class Examination:
     def _port(self, network: ChosenInterfaces) -> Finding:
         number, host, is_kept = self._port_number()
         if self.status is not None:
-            return reach_finding(number, self.links, self._is_here(network))
+            return reach_finding(number, self.links or (), self._is_here(network))
         is_taken = bool(number) and is_port_taken(host, number)
         return port_finding(number, port_holder(number) if is_taken else "", is_taken, is_kept)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mesh.discovery.mdns.interfaces import MDNS_PORT, Address, ChosenInterfaces, Interface
-from mesh.membership.diagnosis.doctor.finding import Finding, needs_node
+from mesh.membership.diagnosis.doctor.finding import Finding
 from mesh.membership.diagnosis.doctor.firewall import Drop
 from mesh.membership.diagnosis.links import LinkRow
 from mesh.membership.dialling.refusals import why_unreachable
@@ -132,10 +132,8 @@ def port_finding(port: int, holder: str, is_taken: bool, is_kept: bool) -> Findi
     )
 
 
-def reach_finding(port: int, links: Sequence[LinkRow] | None, is_loopback: bool) -> Finding:
+def reach_finding(port: int, links: Sequence[LinkRow], is_loopback: bool) -> Finding:
     """Of a running node: whether others could dial its port just now."""
-    if links is None:
-        return needs_node("port")
     if is_loopback:
         return Finding("port", "ok", f"TCP port {port} is for programs of this machine alone, as the options say")
     reached = [link["node_id"] for link in links if link["reached"]]
@@ -155,7 +153,9 @@ def reach_finding(port: int, links: Sequence[LinkRow] | None, is_loopback: bool)
             "port", "look", "not checked: no other node is connected that could dial this one", "connect another node"
         )
     why = next((f"{link['node_id']}: {link['not_dialled']}" for link in links if link["not_dialled"]), "")
-    why = why or "the others are of a release that cannot try"
+    if not why:
+        found = "not checked: the others are of an earlier release, which cannot try"
+        return Finding("port", "look", found, "bring them to this release")
     return Finding("port", "look", f"not checked: {why}", "call `mesh doctor` again in a moment, or on another node")
 
 

@@ -114,7 +114,6 @@ def test_a_port_that_another_program_has_is_named_with_that_program() -> None:
 @pytest.mark.parametrize(
     ("links", "is_loopback", "state", "part"),
     [
-        (None, False, "look", "no node runs"),
         ([], True, "ok", "for programs of this machine alone"),
         ([], False, "look", "no other node is connected"),
         ([link(reached=True)], False, "ok", "study~b has dialled TCP port 4000 here just now"),
@@ -122,7 +121,7 @@ def test_a_port_that_another_program_has_is_named_with_that_program() -> None:
         ([link(reached=True), link(reached=False, why="no route")], False, "wrong", "no route; study~b can"),
         ([link(dialled=False)], False, "ok", "dialled TCP port 4000 here when it connected"),
         ([link(not_dialled="too many ask")], False, "look", "study~b: too many ask"),
-        ([link(release="")], False, "look", "of a release that cannot try"),
+        ([link(release="")], False, "look", "of an earlier release, which cannot try"),
     ],
 )
 def test_whether_others_reach_the_port(links: Any, is_loopback: bool, state: str, part: str) -> None:
