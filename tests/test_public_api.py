@@ -124,7 +124,7 @@ EVERY_SYNC = """auth=None budgets=None clock credentials=None fix_time=False in_
 ROLE_OPTIONS: dict[type, str] = {
     BaseSync: f"{EVERY_SYNC} ping=None protocol=5 timeout=None",
     RunPeerSync: """auth=None budgets=None boot='' clock credentials=None encoded=None fix_time=False gather_ms=... held=...
-        neighbours=None ping=4000 random spawn=None subprotocol=0 timeout=5000 turn=...""",
+        neighbours=None ping=4000 random release='' spawn=None subprotocol=0 timeout=5000 turn=...""",
     ClientSync: f"{EVERY_SYNC} ping=5000 protocol=None resends=True timeout=20000",
     ServerSync: f"{EVERY_SYNC} ping=10000 protocol=5 timeout=20000",
 }
@@ -143,6 +143,7 @@ COMMAND_LINE = {
     "--type TYPE | --tail N | --limit N",
     "mesh peers": "--json",
     "mesh status": "--json",
+    "mesh doctor": "--json",
     "mesh stop": "",
     "mesh reload": "",
     "mesh service": "",

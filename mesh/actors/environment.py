@@ -9,6 +9,7 @@ from typing import Any
 
 from mesh.actors.runtime.mailbox import Runtime
 from mesh.discovery.port import Discovery
+from mesh.membership.diagnosis.dial_backs import DialBacks
 from mesh.membership.diagnosis.disk_room import DiskUse
 from mesh.membership.known_hosts import KnownHosts
 from mesh.trust.tls import may_speak
@@ -53,6 +54,8 @@ class Environment:
     """Whether events of keys that never were in the mesh are adopted, if the log has any; else they stay here."""
     cpu_ms: Callable[[], float] = float
     """The processor time of this thread, in ms; always 0 in the lab, where it has no meaning."""
+    dial_backs: DialBacks = field(default_factory=DialBacks)
+    """Which requests of other nodes to be dialled are fulfilled."""
     budgets: Budgets = field(init=False)
     """What members may cost."""
 

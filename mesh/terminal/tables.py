@@ -29,6 +29,9 @@ STATE_COLOURS = {
     "revoked": "red",
     "void": "red",
     "left": "yellow",
+    "ok": "green",
+    "look": "yellow",
+    "wrong": "red",
 }
 
 
