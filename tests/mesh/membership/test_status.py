@@ -73,6 +73,7 @@ def test_status_shows_the_node_and_its_log() -> None:
         "old_log_bytes": 0,
         "has_recovery_file": False,
         "limits": [],
+        "views": [],
         "mesh": "home",
         "port": 4000,
         "discovery": {"on": False, "interfaces": [], "since_ms": None, "why": "it does not run at the moment"},
@@ -164,6 +165,7 @@ def test_status_shows_each_peer() -> None:
             "behind": 3,
             "behind_since_ms": 1_005_000,
             "missing": 2,
+            "clock_ahead_ms": None,
             "reason": "",
         }
     ]
