@@ -170,7 +170,7 @@ METRICS = (
     Metric(
         "peermesh_refused_events",
         "counter",
-        "Events of other nodes that were not taken since the start of this node, by cause.",
+        "Events of other nodes and of clients that were not taken since the start of this node, by cause.",
         _each(lambda m: {str(cause): count for cause, count in m.node.status["refused_events"].items()}),
         ("cause",),
     ),
