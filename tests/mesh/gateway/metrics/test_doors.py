@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import ssl
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from websockets.exceptions import InvalidStatus
 
 from mesh.errors import MeshError
@@ -24,7 +27,7 @@ from peers.limits import Limits
 from peers.transport.http import HttpAnswer, HttpRequest
 from peers.transport.large_frames import FrameMemory
 from tests.support.commands import environment
-from tests.support.door_house import Client, House, house  # noqa: F401
+from tests.support.door_house import SECONDS, Client, House, house  # noqa: F401
 from tests.support.scrape import ask
 
 PATHS = ("/metrics", "/healthz", "/readyz")
@@ -80,6 +83,22 @@ def test_the_port_for_metrics_is_not_open_to_the_network_in_clear(tmp_path: Path
         Node("kitchen", home=tmp_path, metrics=":9464")
 
     Node("kitchen", home=tmp_path, metrics=":9464", clients_insecure=True)
+
+
+def test_the_port_for_metrics_speaks_tls_with_the_certificate_of_clients(house: House, tmp_path: Path) -> None:  # noqa: F811
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    issued.cert_chain_pems[0].write_to_path(str(cert))
+    issued.private_key_pem.write_to_path(str(key))
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+
+    node = house.start(clients=None, metrics="127.0.0.1:0", clients_cert=cert, clients_key=key)
+
+    url = f"https://127.0.0.1:{node.door_ports['metrics']}/readyz"
+    with urllib.request.urlopen(url, context=context, timeout=SECONDS) as answer:
+        assert answer.read() == b"the log is open and the disk works\n"
 
 
 class Fixed:
