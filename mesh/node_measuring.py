@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from mesh.actors.environment import Environment
@@ -15,6 +15,7 @@ from mesh.gateway.metrics.measured import Counted
 from mesh.membership.status import Status
 from peers.later import Later
 from peers.stores.sqlite.file import wal_of
+from peers.transport.web_socket import WebSocketNetwork
 
 _PAGES = Path("/proc/self/statm")
 """Where Linux shows how many pages of memory this process has."""
@@ -30,13 +31,15 @@ class NodeMeasuring:
         log_path: Path,
         commits: Histogram,
         status: Callable[[], Later[Status]],
+        networks: Callable[[], Mapping[str, Sequence[WebSocketNetwork]]],
     ) -> None:
-        """`commits` is what the disk of the log notes."""
+        """`commits` is what the disk of the log notes; `networks` are those whose bytes are shown, by a name."""
         self._environment = environment
         self._log = log
         self._log_path = log_path
         self._commits = commits
         self._status = status
+        self._networks = networks
         self._begun_ms = environment.clock.uptime_ms()
 
     def why_not_ready(self) -> str:
@@ -64,6 +67,10 @@ class NodeMeasuring:
             waiting_adds=self._log.waiting_adds,
             commits=self._commits,
             failures=environment.failures,
+            sent_bytes={name: sum(each.sent_bytes for each in networks) for name, networks in self._networks().items()},
+            received_bytes={
+                name: sum(each.received_bytes for each in networks) for name, networks in self._networks().items()
+            },
             limit_hits=environment.hits.counts,
         )
 

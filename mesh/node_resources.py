@@ -244,7 +244,16 @@ class NodeResources:
 
     def open_gateways(self, home: Home, log: LogProxy, status: Callable[[], Later[Status]]) -> Endpoints:
         """What the supervisor is to open and to dial for others than nodes. Raises MeshError."""
-        assert self._environment is not None
+        assert self._environment is not None and self._network is not None
+        nodes = self._network
+        measuring = NodeMeasuring(
+            self._environment,
+            log,
+            home.log_path,
+            self._commits,
+            status,
+            lambda: {"nodes": [nodes], "others": self._gateways.networks},
+        )
         endpoints = self._gateways.make(
             self._make_network,
             home.node_id,
@@ -254,7 +263,7 @@ class NodeResources:
             self._environment.limits,
             self._environment.hits.note,
             status,
-            NodeMeasuring(self._environment, log, home.log_path, self._commits, status),
+            measuring,
         )
         self._gateway_networks = tuple(self._gateways.networks)
         return endpoints

@@ -35,6 +35,10 @@ class Counted:
     """Of the transactions of the log."""
     failures: Mapping[str, int]
     """Of the parts of the node, by their kind."""
+    sent_bytes: Mapping[str, int]
+    """To `nodes`, and to `others`: clients and servers."""
+    received_bytes: Mapping[str, int]
+    """The same from them."""
     limit_hits: Mapping[str, int]
     """By the field of Limits."""
 

@@ -213,6 +213,20 @@ METRICS = (
     ),
     # Other nodes
     Metric(
+        "peermesh_sent_bytes",
+        "counter",
+        "Bytes of messages sent to `nodes`, and to `others` (clients and servers), without what WebSocket, TLS and TCP add.",
+        _each(lambda m: m.node.sent_bytes),
+        ("with",),
+    ),
+    Metric(
+        "peermesh_received_bytes",
+        "counter",
+        "Bytes of messages received from them, without what WebSocket, TLS and TCP add.",
+        _each(lambda m: m.node.received_bytes),
+        ("with",),
+    ),
+    Metric(
         "peermesh_neighbours",
         "gauge",
         "Other nodes that this node knows, by state; also those that are only announced.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pykka
@@ -102,6 +103,19 @@ def test_a_neighbour_that_is_there_and_one_that_is_gone(house: House) -> None:  
     found = scrape(kitchen)
     assert found.value("peermesh_neighbour_missing_events", **neighbour) is None
     assert found.value("peermesh_neighbours", state="alive") is None
+
+
+def test_bytes_that_are_sent_and_received_are_counted(house: House) -> None:  # noqa: F811
+    kitchen, study = pair(house)
+    first = house.enter("ada")
+    kitchen.log.add({"type": "milk", "text": "x" * 5_000}).get(SECONDS)
+    study.synchronized().get(SECONDS)
+    first.take(1)
+
+    for node, name in ((kitchen, "peermesh_sent_bytes_total"), (study, "peermesh_received_bytes_total")):
+        assert (scrape(node).value(name, **{"with": "nodes"}) or 0) > 5_000
+    assert (scrape(kitchen).value("peermesh_sent_bytes_total", **{"with": "others"}) or 0) > 5_000
+    assert 0 < (scrape(kitchen).value("peermesh_received_bytes_total", **{"with": "others"}) or 0) < 5_000
 
 
 def test_the_clock_of_a_neighbour_is_compared(house: House) -> None:  # noqa: F811
@@ -256,6 +270,21 @@ def test_names_follow_the_rules_of_openmetrics() -> None:
         assert not metric.name.endswith(("_total", "_info", "_count", "_sum", "_bucket", "_created")), metric.name
         assert metric.kind != "histogram" or metric.unit in UNITS, metric.name
         assert metric.help.endswith("."), metric.name
+
+
+def test_a_node_that_is_only_announced_is_in_no_label() -> None:
+    def row(node_id: str, behind: int | None) -> dict[str, Any]:
+        return {"node_id": node_id, "behind": behind, "session": None, "missing": None, "clock_ahead_ms": None} | {
+            "behind_since_ms": None,
+            "restarts": 0,
+        }
+
+    status: Any = {"peers": [row("invented", None), row("study", 3)]}
+    measured: Any = SimpleNamespace(node=SimpleNamespace(status=status, now_ms=0))
+
+    for metric in METRICS:
+        if metric.labels == ("neighbour",):
+            assert {values for values, _ in metric.read(measured)} <= {("study",)}, metric.name
 
 
 def test_the_document_has_all_metrics_and_no_others() -> None:
