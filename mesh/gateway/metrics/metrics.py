@@ -264,8 +264,8 @@ METRICS = (
     Metric(
         "peermesh_neighbour_clock_ahead_seconds",
         "gauge",
-        "Seconds by which the clock of the neighbour is ahead of this one, at least; negative if it is behind; only while "
-        "it is connected.",
+        "Seconds by which the clock of the neighbour is ahead of this one, at least; negative if it is behind; once it "
+        "was compared, and while the neighbour is connected.",
         _neighbours(_clock_ahead_seconds),
         NEIGHBOUR,
     ),
