@@ -12,7 +12,14 @@ import pytest
 from peers import InlineDisk, LocalPair, Log, ManualClock, MemoryStore
 from tests.support.root import ROOT
 
-DOCUMENTS = ("README.md", "mesh/README.md", "peers/README.md", "scenarios/README.md", ".github/CONTRIBUTING.md")
+DOCUMENTS = (
+    "README.md",
+    "mesh/README.md",
+    "mesh/docs/metrics.md",
+    "peers/README.md",
+    "scenarios/README.md",
+    ".github/CONTRIBUTING.md",
+)
 ENDINGS = (".py", ".md", ".yml", "/")
 
 

@@ -115,8 +115,9 @@ PROPERTIES = {
     Room: "node_id types events entries",
 }
 
-NODE_OPTIONS = """clients clients_cert clients_key clients_insecure clients_origins clients_hosts clients_role in_filter in_map
-    out_filter out_map upstream upstream_user upstream_token upstream_channels upstream_subprotocol upstream_role serve dial"""
+NODE_OPTIONS = """clients metrics clients_cert clients_key clients_insecure clients_origins clients_hosts clients_role in_filter
+    in_map out_filter out_map upstream upstream_user upstream_token upstream_channels upstream_subprotocol upstream_role serve
+    dial"""
 """Of Node, besides those in its signature."""
 
 EVERY_SYNC = """auth=None budgets=None clock credentials=None fix_time=False in_filter=None in_map=None other_synced=0
@@ -134,6 +135,7 @@ COMMAND_LINE = {
     "mesh": "--home DIR $MESH_HOME | --version",
     "mesh up": "--name NAME | --mesh NAME | --existing | --open [=lan] | --listen HOST:PORT | --peer HOST:PORT ... | "
     "--mdns | --interface ADDRESS_OR_NAME ... | --requery SECONDS=45.0 | --limit NAME=VALUE ... | --clients HOST:PORT | "
+    "--metrics HOST:PORT | "
     "--clients-cert FILE | --clients-key FILE | --clients-insecure | --clients-origin ORIGIN ... | --clients-host NAME ... | "
     "--upstream URL | --upstream-user USER | --upstream-token TOKEN | --upstream-channel NAME ... | "
     "--upstream-subprotocol VERSION | --log-level debug,info,warning,error=warning | --log-format text,json=text | --json",
@@ -201,7 +203,7 @@ STATUS_KEYS = """node_id mesh port discovery last_added events conflicts differi
     has_recovery_file ahead refused_events sessions paused doors clients turned_away limits views
     refused other_meshes peers clocks store_error"""
 SESSION_KEYS = "other_node_id state address lag missing restarts dialled reason"
-PEER_KEYS = "node_id state session addresses restarts since_ms behind behind_since_ms missing reason"
+PEER_KEYS = "node_id state session addresses restarts since_ms behind behind_since_ms missing clock_ahead_ms reason"
 META_KEYS = "created time dot added origin"
 BACKUP_KEYS = "file node_id events bytes with_keys"
 RESTORE_KEYS = "home node_id events made_ms is_same_node"
@@ -290,7 +292,9 @@ def test_objects_have_these_properties(kind: type) -> None:
 
 @pytest.mark.parametrize("name", NODE_OPTIONS.split())
 def test_a_node_takes_this_option_by_name(name: str, tmp_path: Path) -> None:
-    empty: Any = {} if name in {"serve", "dial"} else () if name.endswith("s") and name != "clients" else None
+    empty: Any = (
+        {} if name in {"serve", "dial"} else () if name.endswith("s") and name not in {"clients", "metrics"} else None
+    )
 
     Node("kitchen", home=tmp_path, **{name: empty})
     with pytest.raises(TypeError, match=f"{name}_too"):

@@ -108,11 +108,14 @@ class Children(Generic[A]):
         if self.sessions and not await is_in_time(self._all_closed, SESSIONS_CLOSE_SECONDS):
             self._on_notice(Notice("note", None, f"some sessions did not close within {SESSIONS_CLOSE_SECONDS:.0f} s"))
 
-    def on_failed(self, key: str, why: str, restart: Callable[[], Any] | None, *, name: str = "") -> bool:
+    def on_failed(
+        self, key: str, why: str, restart: Callable[[], Any] | None, *, name: str = "", kind: str = ""
+    ) -> bool:
         """Count a failure. `restart`, a function or coroutine function, is called after a delay, unless it pauses `key`.
 
-        Whether it restarts. `name` is for people, if it is not the key.
+        Whether it restarts. `name` is for people and `kind` for the count of failures, if they are not the key.
         """
+        self._environment.failures[kind or key] += 1
         now_seconds, share = self._environment.now_seconds(), self._environment.random.random()
         record, outcome = on_failure(self.failures.pop(key, Record()), now_seconds, why, share)
         self.failures[key] = record

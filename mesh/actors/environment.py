@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
@@ -40,6 +41,8 @@ class Environment:
     hits: LimitHits
     """Counts whenever one of `limits` was hit."""
     limits: Limits = Limits()  # noqa: RUF009 - it is frozen
+    failures: Counter[str] = field(default_factory=Counter)
+    """How often parts of the node failed, by their kind."""
     known_hosts: KnownHosts = field(default_factory=KnownHosts)
     """Kept by the membership, and read by the doors of the network."""
     shown_of_home: Callable[[], Mapping[str, Any]] = dict

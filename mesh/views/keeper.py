@@ -353,7 +353,8 @@ class ViewKeeper(LoopActor):
         stop = self._shown.stop
         row: dict[str, Any] = {"name": self._wanted.name, "version": self._wanted.version, "types": self._wanted.types}
         waits = self._idle is None  # for a rewind, as a rule
-        row |= {"behind": max(0, last - (shown.added if shown is not None else 0), int(waits))}
+        unfolded = last if shown is None else last - shown.added + len(shown.todo)
+        row |= {"behind": max(0, unfolded, int(waits))}
         row |= shown.shown() if shown is not None else {}
         row["rebuild"] = None if fold is None or fold is self._answering else fold.shown() | {"of": fold.added}
         row["error"] = None if stop is None else stop.shown

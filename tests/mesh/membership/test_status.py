@@ -165,6 +165,7 @@ def test_status_shows_each_peer() -> None:
             "behind": 3,
             "behind_since_ms": 1_005_000,
             "missing": 2,
+            "clock_ahead_ms": None,
             "reason": "",
         }
     ]
