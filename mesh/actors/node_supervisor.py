@@ -142,8 +142,11 @@ class NodeSupervisor(LoopActor):
         failures = {**self._children.failures, **self._membership.failures}
         gateway = {"doors": self._ports, **(await self._children.ask(GATEWAY, GatewaySupervisor.show) or {})}
         gateway["discovery"] = await self._children.ask(DISCOVERY, Discoverer.describe)
-        gateway |= {"clocks": self._clocks.rows(), "ahead_ms": self._clocks.ahead_ms()}
-        gateway |= {"limits": self._environment.hits.rows(), **self._environment.shown_of_home()}
+        gateway |= {
+            "limits": self._environment.hits.rows(),
+            **self._clocks.shown(),
+            **self._environment.shown_of_home(),
+        }
         return show_status(
             self._settings,
             self._address.port,

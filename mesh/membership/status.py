@@ -141,7 +141,7 @@ def show_status(
     the ports of `doors`, the sessions of `clients`, what is `paused` there, who was `turned_away`; the state of `discovery`
     (None: it does not run); the rows of wrong `clocks`, and by how much the clock of each node is `ahead_ms` (see
     mesh.membership.diagnosis.clocks.Clocks); `old_log_bytes` and `has_recovery_file`; the rows of `views`; the `limits` that
-    were hit (see peers.limits.LimitHits.rows). `now_ms` is the time of the wall clock, `now_seconds` that of the monotonic clock.
+    were hit (see peers.limits.LimitHits.rows). `now_ms` is of the wall clock, `now_seconds` of the monotonic clock.
     """
     others = _NOTHING_OUTSIDE | dict(outside or {})
     return {

@@ -40,10 +40,10 @@ class ClockWatch:
         if session is not None and session.other_node_id is not None:
             self._perform(self._clocks.on_compared(session.other_node_id, span))
 
-    def rows(self) -> list[dict[str, Any]]:
-        """What `status` shows, by a new reading."""
+    def shown(self) -> dict[str, Any]:
+        """What `show_status` takes of clocks, by a new reading."""
         self._read()
-        return self._clocks.rows()
+        return {"clocks": self._clocks.rows(), "ahead_ms": self._clocks.ahead_ms()}
 
     def _read(self) -> None:
         clock = self._environment.clock
