@@ -19,7 +19,6 @@ from peers.codec.run_messages import NODE_FRAME_BYTES
 
 ARCHIVE_VERSION = 1
 """Rises with each change of the records, or of what is in them."""
-MAX_HEADER_BYTES = 16 * 1024
 _BEGINNING = b'{"archive":'
 _END = b"end "
 _MAX_DIGITS = len(str(NODE_FRAME_BYTES))

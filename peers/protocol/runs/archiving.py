@@ -14,12 +14,16 @@ from peers.events.dot import Epoch
 from peers.events.entry import Entry
 from peers.events.piece import Piece
 from peers.events.proof import Proof
+from peers.events.run import RunHash
 from peers.protocol.runs.fact_exchange import learn_facts
 from peers.stores.run_store import RunStore, Taken
 
 WALK_PIECES = 64
 """Pieces that are read at a time."""
 _WALK_CHANGES = 500
+_BAD_FACT = "a fact of the mesh in it is not what was signed"
+_BAD_PROOF = "the proof of a fork in it does not hold"
+_CHANGED = "an entry in it is not what its writer signed"
 Archived = Facts | Prove | Pieces | Fill
 
 
@@ -126,6 +130,8 @@ class ArchivedFrames:
                 raise ValueError("a record does not belong into an archive: take another copy of it")
             self._messages.append(message)
         self._strangers: list[int] = []
+        self._changed = False
+        """Whether an entry was found that is not what its writer signed."""
 
     @property
     def events(self) -> list[Sequence[Entry]]:
@@ -140,7 +146,7 @@ class ArchivedFrames:
 
     def work(self, store: RunStore, clock_ms: int = 0) -> list[Taken]:
         """Take them in order, in a transaction of the caller; one result for each frame. May be called again."""
-        self._strangers = [0] * len(self._messages)
+        self._strangers, self._changed = [0] * len(self._messages), False
         return [self._take(at, message, store, clock_ms) for at, message in enumerate(self._messages)]
 
     def _take(self, at: int, message: Archived, store: RunStore, clock_ms: int) -> Taken:
@@ -164,16 +170,19 @@ class ArchivedFrames:
                 self._strangers[at] += len(piece.kinds)
             else:
                 pieces.append(piece.piece(birth))
-        return store.take(pieces, clock_ms=clock_ms)
+        taken = store.take(pieces, clock_ms=clock_ms)
+        for brought, outcome in zip(pieces, taken.outcomes, strict=True):
+            self._changed |= outcome == "bad" or (outcome == "mismatch" and _is_changed(brought, store))
+        return taken
 
     def outcome(self, takens: Sequence[Taken]) -> TakenArchive:
         """Of what `work` returned, once it is committed."""
-        found = TakenArchive()
+        found = TakenArchive(bad=_CHANGED if self._changed else "")
         for message, taken, strangers in zip(self._messages, takens, self._strangers, strict=True):
             found.shown += len(taken.shown)
-            if "bad" in taken.outcomes:
-                found.bad = found.bad or _what(message)
             if not isinstance(message, Pieces):
+                if "bad" in taken.outcomes:
+                    found.bad = _BAD_FACT if isinstance(message, Facts) else _BAD_PROOF
                 continue
             found.entries += sum([len(piece.kinds) for piece in message.pieces])
             found.new += sum([change.length for change in taken.changes if not change.is_fill])
@@ -186,17 +195,11 @@ class ArchivedFrames:
         return found
 
 
-def _what(message: Archived) -> str:
-    if isinstance(message, Facts):
-        return "a fact of the mesh in it is not what was signed"
-    if isinstance(message, Prove):
-        return "the proof of a fork in it does not hold"
-    return "an entry in it is not what its writer signed"
-
-
-def joined_outcome(one: TakenArchive, other: TakenArchive) -> TakenArchive:
-    """Of both."""
-    left = {why: one.left.get(why, 0) + other.left.get(why, 0) for why in {**one.left, **other.left}}
-    return TakenArchive(
-        one.shown + other.shown, one.entries + other.entries, one.new + other.new, left, one.bad or other.bad
-    )
+def _is_changed(piece: Piece, store: RunStore) -> bool:
+    """Whether the entries of a piece, a whole run after what is here, give another head than the one that is signed."""
+    before = store.head(piece.epoch, piece.first - 1)
+    if before is None or piece.start != piece.first:
+        return False
+    run = RunHash(piece.epoch, piece.first, before)
+    run.add(piece.kinds, piece.leaves)
+    return run.head != piece.head

@@ -38,7 +38,8 @@ from tests.support.commands import DEADLINE_SECONDS, arguments, environment, nex
 ProcessSettings = tuple[float, tuple[int, int, int]]
 COMMANDS = (
     *("up", "add", "log", "peers", "status", "stop", "retry", "wait", "peer", "token", "found", "invite", "join"),
-    *("recover", "members", "facts", "revoke", "leave", "backup", "restore", "upgrade", "bench", "scenario"),
+    *("recover", "members", "facts", "revoke", "leave", "backup", "restore", "export", "import"),
+    *("upgrade", "bench", "scenario"),
 )
 
 
