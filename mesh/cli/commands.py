@@ -15,6 +15,7 @@ from mesh.cli.backup import backup, restore, upgrade
 from mesh.cli.bench import bench
 from mesh.cli.data.export import export
 from mesh.cli.data.importing import import_
+from mesh.cli.data.verify import verify
 from mesh.cli.log import log
 from mesh.cli.members.found import found, recover
 from mesh.cli.members.invite import invite, join
@@ -214,7 +215,7 @@ def retry(context: click.Context) -> None:
 COMMANDS = (
     *(up, add, log, peers, status, stop, retry, wait, peer, token),
     *(found, invite, join, recover, members, facts, revoke, leave),
-    *(backup, restore, export, import_, upgrade, bench, scenario),
+    *(backup, restore, export, import_, verify, upgrade, bench, scenario),
 )
 for command in COMMANDS:
     app.add_command(command)

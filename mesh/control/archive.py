@@ -24,11 +24,15 @@ class WrittenArchive(NamedTuple):
     """Events that the log has, and the archive has not, since no entry of them counts."""
 
 
+def mesh_key_in(home: Path) -> bytes:
+    """The public key of the mesh of a home; empty if it is in none. Raises MeshError."""
+    return mesh_key_of(home, read_signer(home).public)
+
+
 def log_reader(home: Path) -> SqliteRunReader:
     """The log of a home as of its last commit, to be opened, whether a node writes it or not. Raises MeshError."""
     reader = SqliteRunReader(home / LOG_FILE, is_in_use=is_locked(home))
-    mesh_key = mesh_key_of(home, read_signer(home).public)
-    if mesh_key:
+    if mesh_key := mesh_key_in(home):
         reader.enter_mesh(mesh_key)
     return reader
 
@@ -45,9 +49,9 @@ def archive_of(
     reader = log_reader(home)
     reader.open()
     try:
-        ends, mesh = reader.ends(), reader.mesh_end()
+        ends = reader.ends()
         header = ArchiveHeader(
-            mesh="" if mesh is None else mesh_key_of(home, read_signer(home).public).hex(),
+            mesh=mesh_key_in(home).hex(),
             node_id=node_id,
             made_ms=now_ms,
             events=reader.state.events,

@@ -39,7 +39,7 @@ ProcessSettings = tuple[float, tuple[int, int, int]]
 COMMANDS = (
     *("up", "add", "log", "peers", "status", "stop", "retry", "wait", "peer", "token", "found", "invite", "join"),
     *("recover", "members", "facts", "revoke", "leave", "backup", "restore", "export", "import"),
-    *("upgrade", "bench", "scenario"),
+    *("verify", "upgrade", "bench", "scenario"),
 )
 
 
