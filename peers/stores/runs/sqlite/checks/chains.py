@@ -129,6 +129,9 @@ class ChainChecks(SqliteRunReader):
 
     def _check_rows(self, first: int, last: int) -> Iterator[str]:
         """Each position has one row."""
+        for number, seq, position in self._execute("SELECT epoch, seq, position FROM hollow"):
+            if self._places.positions(number, seq, seq) != [position]:
+                yield f"the hollow entry {seq} of the epoch {self._name_of(number)} is not at its position"
         count = 0
         for table, others in (("events", ("further", "hollow")), ("further", ("hollow",)), ("hollow", ())):
             (rows,) = self._execute(
