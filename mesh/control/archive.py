@@ -7,13 +7,19 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from mesh.control.messages import FRAMES_BYTES, MAX_FRAMES
+from mesh.errors import MeshError
 from mesh.settings.home import read_identity, read_signer
 from mesh.settings.home_lock import is_locked
 from mesh.settings.paths import LOG_FILE
+from mesh.settings.upgrade import is_log_old
 from mesh.trust.certificates import mesh_key_of
 from peers.codec.archive import ArchiveHeader, read_frames, write_archive
 from peers.protocol.runs.archiving import frames_of
 from peers.stores.runs.sqlite.reader import SqliteRunReader
+from peers.stores.store import StoreError
+
+MAX_NEWEST = 32
+"""Nodes that a restore names."""
 
 
 class WrittenArchive(NamedTuple):
@@ -35,6 +41,27 @@ def log_reader(home: Path) -> SqliteRunReader:
     if mesh_key := mesh_key_in(home):
         reader.enter_mesh(mesh_key)
     return reader
+
+
+def newest_times(home: Path) -> dict[str, int]:
+    """When the newest entries here of the nodes that wrote last were written, in ms, by the ids of at most MAX_NEWEST nodes.
+
+    For a home in which no node runs; nothing of a log of an earlier release. Raises MeshError.
+    """
+    if is_log_old(home):
+        return {}
+    reader = log_reader(home)
+    try:
+        reader.open()
+        try:
+            ends = reader.ends()
+            dots = [(epoch, ends[epoch].seq) for epoch in reader.newest(MAX_NEWEST)]
+            events = [event for dot in dots for _, event in reader.events_at([dot])]
+            return {event.origin: event.time for event in events if event.origin is not None}
+        finally:
+            reader.close()
+    except StoreError as error:
+        raise MeshError(str(error)) from None
 
 
 def archive_of(
