@@ -24,8 +24,6 @@ _COUNTERS = {
     "events": f"SELECT count(*) FROM events WHERE state < {BURIED}",
     "conflicts": f"SELECT count(*) FROM events WHERE state = {ASIDE}",
     "waiting": f"SELECT count(*) FROM events WHERE state = {WAITING}",
-    "hollow": "SELECT count(*) FROM hollow WHERE is_refused = 0",
-    "refused": "SELECT count(*) FROM hollow WHERE is_refused != 0",
     "last_added": f"SELECT ifnull(max(position - lag), 0) FROM events WHERE state < {ASIDE}",
     "last_position": """
         SELECT max(ifnull((SELECT max(position) FROM events), 0), ifnull((SELECT max(position) FROM further), 0),
@@ -57,15 +55,19 @@ class TableChecks(ChainChecks):
             "events": numbers.events,
             "conflicts": numbers.conflicts,
             "waiting": numbers.waiting,
-            "hollow": numbers.hollow,
-            "refused": numbers.refused,
             "last_added": numbers.last_added,
             "last_position": numbers.last_position,
+            "hollow": numbers.hollow,
+            "refused": numbers.refused,
         }
-        for name, select in _COUNTERS.items():
-            (found,) = self._execute(select).fetchone()
-            if found != kept[name]:
-                yield f"`{name}` is {kept[name]}, and {found} by the rows"
+        found = {name: self._execute(select).fetchone()[0] for name, select in _COUNTERS.items()}
+        found |= {"hollow": 0, "refused": 0}
+        for epoch in self._hollow_epochs():
+            for row in self._hollow_in(epoch, 1, self._epochs[epoch].last):
+                found["refused" if row.is_refused else "hollow"] += 1
+        for name, number in kept.items():
+            if found[name] != number:
+                yield f"`{name}` is {number}, and {found[name]} by the rows"
         if not 0 <= numbers.marked <= numbers.last_position:
             yield f"`marked` is {numbers.marked}, and the last position is {numbers.last_position}"
 
