@@ -97,7 +97,8 @@ class NodeMesh:
         for events in archived.events:
             self._log.follow(events)
         clock_ms = self._log.follow(())
-        return archived.outcome(await self._log.write(lambda store: archived.work(store, clock_ms)))
+        await self._log.write(lambda store: archived.work(store, clock_ms))
+        return archived.outcome()
 
     async def leave(self) -> int:
         """State that this node leaves, and tell those that are connected; it has to be stopped then.

@@ -54,10 +54,10 @@ class StoppedLog:
             for events in archived.events:
                 self._log.follow(events)
             clock_ms = self._log.follow(())
-            takens = self._log.write(lambda store: archived.work(store, clock_ms)).result()
+            self._log.write(lambda store: archived.work(store, clock_ms)).result()
         except (StoreError, ValueError) as error:
             raise MeshError(str(error)) from None
-        taken = archived.outcome(takens)
+        taken = archived.outcome()
         return FramesTaken(taken.shown, taken.entries, taken.new, taken.left, taken.bad)
 
 

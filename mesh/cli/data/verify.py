@@ -10,7 +10,7 @@ import click
 from click.exceptions import Exit
 
 from mesh.cli import options
-from mesh.errors import MeshError, NoNodeError
+from mesh.errors import MeshError, NoNodeError, printable
 from mesh.terminal import output
 from mesh.terminal.progress import Progress
 
@@ -102,7 +102,7 @@ def _neighbours(home: Path) -> list[dict[str, Any]]:
 
 def _show(home: Path, findings: list[dict[str, str]], neighbours: list[dict[str, Any]]) -> None:
     for finding in findings:
-        output.write(f"wrong: {finding['what']}: {finding['fix']}\n")
+        output.write(f"wrong: {printable(finding['what'])}: {finding['fix']}\n")
     for row in neighbours:
         output.write(
             f"ok: {row['node_id']} holds the same\n" if row["is_same"] else f"look: {row['node_id']} {row['why']}\n"

@@ -12,9 +12,9 @@ from peers.errors import SyncError
 from peers.events.columns import events_of
 from peers.events.dot import Epoch
 from peers.events.entry import Entry
+from peers.events.leaf import leaves_of
 from peers.events.piece import Piece
-from peers.events.proof import Proof
-from peers.events.run import RunHash
+from peers.events.proof import Block, Proof
 from peers.protocol.runs.fact_exchange import learn_facts
 from peers.stores.run_store import RunStore, Taken
 
@@ -112,6 +112,11 @@ class TakenArchive:
     bad: str = ""
     """What of it is not signed by its owner, as a sentence; nothing of that was taken."""
 
+    def leave(self, why: str, entries: int) -> None:
+        """So many were not taken."""
+        if entries:
+            self.left[why] = self.left.get(why, 0) + entries
+
 
 class ArchivedFrames:
     """Frames of an archive, decoded: `work` takes them into a store, `outcome` says afterwards what that did."""
@@ -129,7 +134,10 @@ class ArchivedFrames:
             if not isinstance(message, Archived):
                 raise ValueError("a record does not belong into an archive: take another copy of it")
             self._messages.append(message)
-        self._strangers: list[int] = []
+        self._offered: list[list[Piece]] = []
+        """Of each frame, the pieces that the store was given."""
+        self._taken: list[Taken] = []
+        """What each of them did."""
         self._changed = False
         """Whether an entry was found that is not what its writer signed."""
 
@@ -145,11 +153,16 @@ class ArchivedFrames:
         return found
 
     def work(self, store: RunStore, clock_ms: int = 0) -> list[Taken]:
-        """Take them in order, in a transaction of the caller; one result for each frame. May be called again."""
-        self._strangers, self._changed = [0] * len(self._messages), False
-        return [self._take(at, message, store, clock_ms) for at, message in enumerate(self._messages)]
+        """Take them in order, in a transaction of the caller; may be called again."""
+        self._changed, self._taken, self._offered = False, [], []
+        takens: list[Taken] = []
+        for message in self._messages:
+            self._offered.append([])
+            self._taken.append(self._take(message, store, clock_ms))
+            takens += [self._taken[-1], *self._proven(store)]
+        return takens
 
-    def _take(self, at: int, message: Archived, store: RunStore, clock_ms: int) -> Taken:
+    def _take(self, message: Archived, store: RunStore, clock_ms: int) -> Taken:
         if isinstance(message, Facts):
             return learn_facts(message, [], store)
         if isinstance(message, Fill):
@@ -161,45 +174,41 @@ class ArchivedFrames:
                 return Taken(outcomes=("bad",))
         roster = store.roster()
         births = {birth.epoch: birth for birth in message.births}
-        pieces: list[Piece] = []
         for piece in message.pieces:
             birth = births.get(piece.epoch)
             if birth is None:
-                return Taken(outcomes=("bad",))
-            if roster is not None and roster.cut_of(birth.key) == () and store.birth(piece.epoch) is None:
-                self._strangers[at] += len(piece.kinds)
-            else:
-                pieces.append(piece.piece(birth))
-        taken = store.take(pieces, clock_ms=clock_ms)
-        for brought, outcome in zip(pieces, taken.outcomes, strict=True):
-            self._changed |= outcome == "bad" or (outcome == "mismatch" and _is_changed(brought, store))
-        return taken
+                raise ValueError("a record has entries of an epoch without its birth: take another copy of the archive")
+            is_stranger = roster is not None and roster.cut_of(birth.key) == () and store.birth(piece.epoch) is None
+            self._offered[-1] += [] if is_stranger else [piece.piece(birth)]
+        return store.take(self._offered[-1], clock_ms=clock_ms)
 
-    def outcome(self, takens: Sequence[Taken]) -> TakenArchive:
-        """Of what `work` returned, once it is committed."""
+    def _proven(self, store: RunStore) -> Iterator[Taken]:
+        """A piece with a good signature and another head than ours was changed, or its epoch has two histories: prove that."""
+        for piece, outcome in zip(self._offered[-1], self._taken[-1].outcomes, strict=False):
+            before = store.head(piece.epoch, piece.first - 1)
+            if outcome == "bad":
+                self._changed = True
+            elif outcome == "mismatch" and before is not None and piece.start == piece.first:
+                block = Block(piece.first, before, piece.kinds, tuple(leaves_of(piece.items)), piece.signature)
+                if block.is_genuine(piece.birth):
+                    yield store.compare(piece.birth, [block])
+                else:
+                    self._changed = True
+
+    def outcome(self) -> TakenArchive:
+        """Of what `work` did, once it is committed."""
         found = TakenArchive(bad=_CHANGED if self._changed else "")
-        for message, taken, strangers in zip(self._messages, takens, self._strangers, strict=True):
+        for message, taken, offered in zip(self._messages, self._taken, self._offered, strict=True):
             found.shown += len(taken.shown)
             if not isinstance(message, Pieces):
                 if "bad" in taken.outcomes:
                     found.bad = _BAD_FACT if isinstance(message, Facts) else _BAD_PROOF
                 continue
-            found.entries += sum([len(piece.kinds) for piece in message.pieces])
+            entries = sum([len(piece.kinds) for piece in message.pieces])
+            found.entries += entries
             found.new += sum([change.length for change in taken.changes if not change.is_fill])
-            if strangers:
-                found.left["stranger"] = found.left.get("stranger", 0) + strangers
-            elif len(taken.outcomes) == len(message.pieces):
-                for piece, outcome in zip(message.pieces, taken.outcomes, strict=True):
-                    if outcome not in ("taken", "known"):
-                        found.left[outcome] = found.left.get(outcome, 0) + len(piece.kinds)
+            found.leave("stranger", entries - sum([len(piece.kinds) for piece in offered]))
+            for piece, outcome in zip(offered, taken.outcomes, strict=True):
+                if outcome not in ("taken", "known"):
+                    found.leave(outcome, len(piece.kinds))
         return found
-
-
-def _is_changed(piece: Piece, store: RunStore) -> bool:
-    """Whether the entries of a piece, a whole run after what is here, give another head than the one that is signed."""
-    before = store.head(piece.epoch, piece.first - 1)
-    if before is None or piece.start != piece.first:
-        return False
-    run = RunHash(piece.epoch, piece.first, before)
-    run.add(piece.kinds, piece.leaves)
-    return run.head != piece.head

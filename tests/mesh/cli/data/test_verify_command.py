@@ -48,7 +48,7 @@ def test_a_changed_event_is_found_and_the_line_says_what_to_do(home: Path) -> No
     (finding,) = json.loads(deep.stdout)["findings"]
     assert "is not what was signed" in finding["what"]
     assert "`mesh restore` makes a home of a backup" in finding["fix"]
-    assert run(home, "verify", "--deep").stdout.startswith(b"wrong: the log file ")
+    assert run(home, "verify", "--deep").stdout.startswith(b"wrong: an entry of the epoch ")
 
 
 def test_a_damaged_page_is_found_without_deep(home: Path) -> None:

@@ -16,7 +16,7 @@ from peers.protocol.runs.archiving import ArchivedFrames, TakenArchive, frames_o
 from peers.stores.run_store import RunStore
 from peers.stores.runs.memory import MemoryRunStore
 from tests.support.run_histories import History, Step, histories
-from tests.support.run_house import ALL, Writer, event, fresh, piece_of, shown_by
+from tests.support.run_house import ALL, Writer, event, fresh, piece_of, put, shown_by
 
 
 def restored(source: RunStore, *, together: int = 3) -> tuple[MemoryRunStore, TakenArchive]:
@@ -27,8 +27,8 @@ def restored(source: RunStore, *, together: int = 3) -> tuple[MemoryRunStore, Ta
     for start in range(0, len(frames), together):
         archived = ArchivedFrames(frames[start : start + together])
         with target.transaction():
-            takens = archived.work(target)
-        taken = archived.outcome(takens)
+            archived.work(target)
+        taken = archived.outcome()
         assert not taken.bad
     return target, taken
 
@@ -57,10 +57,10 @@ def test_it_may_be_taken_again_and_in_parts() -> None:
 
     archived = ArchivedFrames([frame for frame, _ in frames_of(source)])
     with target.transaction():
-        takens = archived.work(target)
+        archived.work(target)
 
     assert first.new > 0
-    assert archived.outcome(takens) == TakenArchive(entries=1_199)
+    assert archived.outcome() == TakenArchive(entries=1_199)
     assert target.each(limit=ALL) == source.each(limit=ALL)
 
 
@@ -75,6 +75,21 @@ def test_events_for_which_a_piece_has_no_room_are_in_it_too() -> None:
 
     assert shown_by(target) == shown_by(source)
     assert target.state.hollow == 0
+
+
+def test_two_histories_of_one_epoch_are_proven_as_over_a_link() -> None:
+    writers = [Writer(9), Writer(9)]  # of one key, whose home was copied
+    (left, epoch), (right, _) = [fresh(writer, event(1)) for writer in writers]
+    put(left, writers[0], event(2, "left"))
+    put(right, writers[1], event(2, "right"))
+    archived = ArchivedFrames([frame for frame, _ in frames_of(right)])
+
+    with left.transaction():
+        takens = archived.work(left)
+
+    assert [taken.proven for taken in takens if taken.proven] == [(epoch,)]
+    assert archived.outcome() == TakenArchive(entries=2, left={"mismatch": 2})
+    assert left.proof(epoch) is not None
 
 
 def test_a_frame_that_does_not_belong_into_an_archive_is_an_error_with_a_sentence() -> None:

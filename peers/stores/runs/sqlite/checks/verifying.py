@@ -8,6 +8,7 @@ from pathlib import Path
 from sqlite3 import Error
 
 from peers.stores.runs.sqlite.checks.tables import TableChecks
+from peers.stores.sqlite.layout import PUT_BACK
 from peers.stores.store import StoreError
 
 MAX_FINDINGS = 20
@@ -25,12 +26,27 @@ def verify_log(
     - `is_deep`: look at each entry and event; else at the file as SQLite sees it, the counters, the ends and their signatures.
     - `on_entries(done, total)`: how far it has come.
 
-    Raises StoreError if the log cannot be opened at all, or a node has opened it meanwhile.
+    Raises StoreError if the file is no log of this layout, or a node has opened it meanwhile.
     """
+    fix, brief = PUT_BACK
+    sentence = f"the log file {path}: "
+    for found in _verified(path, is_in_use=is_in_use, mesh=mesh, is_deep=is_deep, on_entries=on_entries, brief=brief):
+        yield found.removeprefix(sentence).removesuffix(f"; {fix}")
+
+
+def _verified(
+    path: Path, *, is_in_use: bool, mesh: bytes, is_deep: bool, on_entries: Callable[[int, int], None], brief: str
+) -> Iterator[str]:
     reader = TableChecks(path, is_in_use=is_in_use)
     if mesh:
         reader.enter_mesh(mesh)
-    reader.open()
+    try:
+        reader.open()
+    except StoreError as error:
+        if error.brief != brief:
+            raise
+        yield str(error)
+        return
     try:
         total = sum(reader.entries_of_all()) * (2 if is_deep else 1)
         checks: list[Check] = [reader.check_file, reader.check_counters, reader.check_ends]
