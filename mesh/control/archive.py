@@ -18,7 +18,7 @@ from peers.protocol.runs.archiving import frames_of
 from peers.stores.runs.sqlite.reader import SqliteRunReader
 from peers.stores.store import StoreError
 
-MAX_NEWEST = 32
+NAMED_WRITERS = 32
 """Nodes that a restore names."""
 
 
@@ -44,7 +44,7 @@ def log_reader(home: Path) -> SqliteRunReader:
 
 
 def newest_times(home: Path) -> dict[str, int]:
-    """When the newest entries here of the nodes that wrote last were written, in ms, by the ids of at most MAX_NEWEST nodes.
+    """When the newest entries here of the nodes that wrote last were written, in ms, by the ids of at most NAMED_WRITERS nodes.
 
     For a home in which no node runs; nothing of a log of an earlier release. Raises MeshError.
     """
@@ -55,7 +55,7 @@ def newest_times(home: Path) -> dict[str, int]:
         reader.open()
         try:
             ends = reader.ends()
-            dots = [(epoch, ends[epoch].seq) for epoch in reader.newest(MAX_NEWEST)]
+            dots = [(epoch, ends[epoch].seq) for epoch in reader.newest(NAMED_WRITERS)]
             events = [event for dot in dots for _, event in reader.events_at([dot])]
             return {event.origin: event.time for event in events if event.origin is not None}
         finally:

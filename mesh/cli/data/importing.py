@@ -139,7 +139,8 @@ def _import_lines(
         line = first
         while line:
             lines.take(line)
-            progress.at(lines.added + lines.refused, done=file_position(source.fileno()))
+            if progress.is_shown:
+                progress.at(lines.added + lines.refused, done=file_position(source.fileno()))
             line = source.readline(MAX_IMPORTED_BYTES)
         lines.flush()
     except MeshError as error:

@@ -18,7 +18,7 @@ from mesh.control.archive import log_reader
 from mesh.settings.home import Home
 from tests.support.commands import DEADLINE_SECONDS, arguments, environment, run
 from tests.support.mesh_of_homes import homes_of_one_mesh
-from tests.support.street import SECONDS
+from tests.support.street import SECONDS, wait_until
 
 
 @pytest.fixture
@@ -189,6 +189,17 @@ def test_an_archive_brings_every_event_order_and_signature_into_another_home_of_
     assert b", of which 23 are new here, with 23 events to show" in done.stdout
     assert json.loads(again.stdout)["new"] == 0
     assert log_of(attic) == log_of(kitchen)
+
+
+def test_what_an_archive_brings_goes_on_to_the_neighbours(node: Node, tmp_path: Path) -> None:
+    run(node.home, "export", "--archive", str(tmp_path / "archive"))
+    with opened(tmp_path / "attic") as attic, opened(tmp_path / "study") as study:
+        attic.add_peer(f"127.0.0.1:{study.port}").get(SECONDS)
+
+        assert run(attic.home, "import", str(tmp_path / "archive")).returncode == 0
+        wait_until(lambda: study.log.last_added == 2, "the neighbour has what was imported")
+
+        assert [meta["origin"] for _, meta in study.log.each()] == [node.node_id] * 2
 
 
 def test_an_archive_of_another_mesh_is_refused_and_says_how_its_events_can_be_added(
