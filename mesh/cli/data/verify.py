@@ -21,7 +21,7 @@ _MEND = (
 
 
 @click.command()
-@click.option("--deep", "is_deep", is_flag=True, help="Look at each entry and event: about 15 s for a million.")
+@click.option("--deep", "is_deep", is_flag=True, help="Look at each entry and event: about 20 s for a million.")
 @options.as_json
 @click.pass_context
 def verify(context: click.Context, *, is_deep: bool, as_json: bool) -> None:
