@@ -173,6 +173,9 @@ COMMAND_LINE = {
     "mesh leave": "--yes",
     "mesh backup": "FILE | --force | --with-keys | --json",
     "mesh restore": "FILE | --json",
+    "mesh export": "FILE|- | --archive | --since MOMENT | --until MOMENT | --type TYPE | --force | --json",
+    "mesh import": "FILE|- | --json",
+    "mesh verify": "--deep | --json",
     "mesh upgrade": "--drop-old | --json",
     "mesh bench": "",
     "mesh bench catch-up": "--events N=100000 | --runs N=1 | --json | --against",
@@ -206,7 +209,7 @@ SESSION_KEYS = "other_node_id state address lag missing restarts dialled reason"
 PEER_KEYS = "node_id state session addresses restarts since_ms behind behind_since_ms missing clock_ahead_ms reason"
 META_KEYS = "created time dot added origin"
 BACKUP_KEYS = "file node_id events bytes with_keys"
-RESTORE_KEYS = "home node_id events made_ms is_same_node"
+RESTORE_KEYS = "home node_id events made_ms is_same_node newest"
 FOUND_KEYS = "mesh mesh_key node_id recovery_file"
 MEMBER_KEYS = "node_id is_admin state since_ms invited_by from last_seen_ms"
 FACT_KEYS = "id kind time_ms signer about error void"

@@ -14,6 +14,9 @@ from click.exceptions import Exit
 from mesh.cli import options
 from mesh.cli.backup import backup, restore, upgrade
 from mesh.cli.bench import bench
+from mesh.cli.data.export import export
+from mesh.cli.data.importing import import_
+from mesh.cli.data.verify import verify
 from mesh.cli.log import log
 from mesh.cli.members.found import found, recover
 from mesh.cli.members.invite import invite, join
@@ -239,7 +242,7 @@ def retry(context: click.Context) -> None:
 COMMANDS = (
     *(up, config, add, log, peers, status, doctor, stop, reload, retry, wait, peer, token),
     *(found, invite, join, recover, members, facts, revoke, leave),
-    *(backup, restore, upgrade, service, bench, scenario),
+    *(backup, restore, export, import_, verify, upgrade, service, bench, scenario),
 )
 for command in COMMANDS:
     app.add_command(command)
