@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 
 class DiscoveryStatus(TypedDict):
@@ -111,3 +111,45 @@ class StoreErrorStatus(TypedDict):
 
     error: str
     since_ms: int
+
+
+class MeshLinkStatus(TypedDict):
+    """A link of a node of the mesh, as that node says; the other end of it usually says so too."""
+
+    node_id: str
+    """The other end; `~` and a part of the hash of its key if its name is not known here."""
+    lag: int
+    """Changes that the other end has not confirmed, rounded down to 4 binary digits."""
+
+
+class MeshNodeStatus(TypedDict):
+    """A row of `mesh_nodes`: a node of the mesh as this node knows it, by its last summary. Unknown values are None."""
+
+    node_id: str
+    state: Literal["this", "linked", "seen", "gone"]
+    """`this`: the node that was asked. `linked`: connected with it. `seen`: not connected, but its summaries come through
+    others. `gone`: neither; its values are as they were at `seen_ms`."""
+    island: int
+    """Nodes that reach each other by links have the same number: 0 is that of the node that was asked. For nodes that are gone
+    it is made of their last summaries, so it says which of them may still be connected."""
+    seen_ms: int | None
+    """When it was heard of last, by our wall clock; None: never since this node has started."""
+    version: str | None
+    last_event_ms: int | None
+    """The time of the newest event of its log; `last_added` is its number there."""
+    last_added: int | None
+    worst_lag: int | None
+    """The greatest `lag` of its `links`; 0 without links."""
+    worst_lag_to: str | None
+    """The other end of that link; None if nobody is behind."""
+    queue: int | None
+    """Events of its own that wait for its disk."""
+    disk_share: float | None
+    """How much of its disk is in use, from 0 to 1, in steps of 0.01."""
+    clock_offset_ms: int | None
+    """By how much its clock is ahead of the median of those of its neighbours, as they were when they connected."""
+    uptime_seconds: int | None
+    links: list[MeshLinkStatus]
+    """With whom it is connected; of very many links, those with the greatest lags."""
+    more_links: int
+    """Links that are not in that list."""
