@@ -70,6 +70,13 @@ class Show(Struct, tag_field="do", tag="show", forbid_unknown_fields=True):
     """Show the status of the node. Answer: Shown."""
 
 
+class Tell(Struct, tag_field="do", tag="tell", forbid_unknown_fields=True):
+    """Tell the story of an event, by its `created`, or without one by its `added`. Answer: Told."""
+
+    created: tuple[int, str, int] | None = None
+    added: EventCount = 0
+
+
 class Retry(Struct, tag_field="do", tag="retry", forbid_unknown_fields=True):
     """Start again what is paused or refused. Answer: Done."""
 
@@ -162,6 +169,12 @@ class Shown(Struct, tag_field="is", tag="shown"):
     status: dict[str, Any]
 
 
+class Told(Struct, tag_field="is", tag="told"):
+    """See peers.log.event_story.EventStory; None if the event is not known."""
+
+    story: dict[str, Any] | None
+
+
 class Peers(Struct, tag_field="is", tag="peers"):
     """See Node.static_peers."""
 
@@ -215,6 +228,7 @@ Request = (
     Add
     | Read
     | Show
+    | Tell
     | Reload
     | Retry
     | Wait
@@ -227,7 +241,7 @@ Request = (
     | LeaveMesh
     | Stop
 )
-Answer = Added | Events | Shown | Reloaded | Peers | Texts | Invited | CutShown | Left | Done | Failure
+Answer = Added | Events | Shown | Told | Reloaded | Peers | Texts | Invited | CutShown | Left | Done | Failure
 
 _REQUEST: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 _ANSWER: msgspec.json.Decoder[Answer] = msgspec.json.Decoder(Answer)

@@ -251,6 +251,9 @@ class _Connection:
                 await (self._follow(request) if request.follow else self._page(request))
             case messages.Show():
                 await self._send(messages.Shown({**await self._node.status()}))
+            case messages.Tell(created, added):
+                story = await self._node.log.story(created or added)
+                await self._send(messages.Told(None if story is None else {**story}))
             case messages.Reload():
                 await self._send(messages.Reloaded(self._node.reload()))
             case messages.Retry():

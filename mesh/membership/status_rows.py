@@ -113,11 +113,23 @@ class StoreErrorStatus(TypedDict):
     since_ms: int
 
 
+class LogFigures(TypedDict):
+    """How old and how busy the log is. All are None for an empty log, and while the disk is too busy to answer."""
+
+    oldest_ms: int | None
+    newest_ms: int | None
+    """The times of the first and of the last event in the order of time."""
+    events_a_day: float | None
+    """Entries that came here in the last 7 days, from others or as own ones, for each day; None for less than an hour."""
+    events_a_day_over_ms: int | None
+    """The time over which they were counted: 7 days, or since this log notes when entries come."""
+
+
 class MeshLinkStatus(TypedDict):
     """A link of a node of the mesh, as that node says; the other end of it usually says so too."""
 
     node_id: str
-    """The other end; `~` and a part of the hash of its key if its name is not known here."""
+    """The other end; `?` and the beginning of its public key if its name is not known here."""
     lag: int
     """Changes that the other end has not confirmed, rounded down to 4 binary digits."""
 

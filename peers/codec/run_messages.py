@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from peers.codec.messages import MAX_HELD, Count, Name, Refusal, RunMessage, Seq, WireLabel, WireVersion
 from peers.codec.pieces import Hash, RawPiece, Signature
+from peers.codec.summary import MAX_SUMMARY_BYTES
 from peers.events.dot import Dot
 from peers.events.ends import Fingerprint
 from peers.events.entry import Entry
@@ -59,6 +60,10 @@ LINK_BYTES = 8
 """Of the public key of a node with which the sender is connected."""
 MAX_LINKS = 1_024
 """Nodes of one `have`."""
+MAX_SUMMARIES = 64
+"""Of one `summaries` that is sent."""
+READ_SUMMARIES = 256
+"""The same of one that is read."""
 LinkName = Annotated[bytes, Meta(min_length=LINK_BYTES, max_length=LINK_BYTES)]
 
 _LABEL = b"peermesh hollow\0"
@@ -185,6 +190,8 @@ class Greeting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The facts of its mesh; None without one, and from releases without facts."""
     clock_ms: Count = 0
     """In `connect` the sender's wall clock; `connected` has it elsewhere. 0 from earlier releases."""
+    reads_summaries: bool = False
+    """Whether it gets `summaries`; earlier releases do not."""
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -283,6 +290,14 @@ class Decline(RunMessage, frozen=True, tag="decline"):
 
     keys: Annotated[
         tuple[Annotated[bytes, Meta(min_length=KEY_BYTES, max_length=KEY_BYTES)], ...], Meta(max_length=MAX_DECLINED)
+    ]
+
+
+class Summaries(RunMessage, frozen=True, tag="summaries"):
+    """How nodes of the mesh do: only to an end whose greeting has `reads_summaries`. See peers.codec.summary."""
+
+    summaries: Annotated[
+        tuple[Annotated[bytes, Meta(max_length=MAX_SUMMARY_BYTES)], ...], Meta(max_length=READ_SUMMARIES)
     ]
 
 

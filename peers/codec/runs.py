@@ -43,6 +43,7 @@ from peers.codec.run_messages import (
     RunHave,
     SayHollow,
     ShowBlocks,
+    Summaries,
 )
 from peers.errors import SyncError
 from peers.events.dot import Dot
@@ -107,6 +108,7 @@ _PLAIN: dict[str, type[Any]] = {
     "proof": Prove,
     "decline": Decline,
     "facts": Facts,
+    "summaries": Summaries,
 }
 """Messages whose items are the fields of a struct."""
 _GREETINGS = (b"connect", b"connected")

@@ -261,7 +261,15 @@ class RunSession(SessionMessages):
     def _greet(self, node_id: str | None, other_key: bytes | None, then: Callable[[Greeting], None]) -> None:
         """Make our greeting for a node, as far as it is known which one that is."""
         held = tuple(self._held(node_id))[:MAX_HELD]
-        self._replication.greet(then, other_key, boot=self.boot, connection=self.connection_id, held=held, key=self.key)
+        self._replication.greet(
+            then,
+            other_key,
+            boot=self.boot,
+            connection=self.connection_id,
+            held=held,
+            key=self.key,
+            reads_summaries=self.reads_summaries(),
+        )
 
     def _run_options(self, greeting: Greeting) -> RunOptions:
         return RunOptions(subprotocol=self.subprotocol, token=self._shown, runs=greeting)
@@ -270,6 +278,10 @@ class RunSession(SessionMessages):
         if not isinstance(options, RunOptions) or options.runs is None:
             raise self.error("wrong-format", "a greeting without the option `runs`: only nodes are served here")
         return options.runs
+
+    def reads_summaries(self) -> bool:
+        """Hook: whether the other end may send `summaries`."""
+        return False
 
     # Time, signs of life and state
 

@@ -91,7 +91,7 @@ class Room:
         """Node ids that it has a session with."""
         self.witness: Witness | None = None
         """What watches this room for the checker."""
-        self._seed, self._loop, self._network, self._air = lab
+        self._seed, self._loop, self._network, self._air, self._summary_seconds = lab
         self._on_notice = on_notice
         self._lives = self._homes = 0
         self._kept: LogProxy | None = None
@@ -221,7 +221,7 @@ class Room:
         self._supervisor = NodeSupervisor.start(
             self.runtime,
             edges,
-            make_settings(self.node_id, random, self.links),
+            make_settings(self.node_id, random, self.links, self._summary_seconds),
             self._kept,
             on_notice=lambda notice: self._on_notice(self, notice),
             make_role=self.role,

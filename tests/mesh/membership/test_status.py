@@ -70,6 +70,12 @@ def test_status_shows_the_node_and_its_log() -> None:
 
     assert status == {
         "node_id": "m",
+        "log_bytes": 0,
+        "oldest_ms": None,
+        "newest_ms": None,
+        "events_a_day": None,
+        "events_a_day_over_ms": None,
+        "mesh_nodes": [],
         "old_log_bytes": 0,
         "has_recovery_file": False,
         "limits": [],
