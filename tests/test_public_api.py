@@ -131,7 +131,7 @@ COMMAND_LINE = {
     "mesh log": "--json | --follow -f | --wait | --order created,added | --reverse | --since MOMENT | --until MOMENT | "
     "--type TYPE | --tail N | --limit N",
     "mesh peers": "--json",
-    "mesh show": "ID ... | --json",
+    "mesh show": "ID | --json",
     "mesh status": "--json | --mesh",
     "mesh top": "",
     "mesh stop": "",

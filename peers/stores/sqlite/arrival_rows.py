@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from peers.stores.arrivals import WRITTEN_HERE, MAX_ARRIVALS, Arrival, counted, extended, paired
+from peers.stores.arrivals import MAX_ARRIVALS, WRITTEN_HERE, Arrival, counted, extended, paired
 from peers.stores.sqlite.many import ManyRows
 
 MERGED_AT_ONCE = 1_000
