@@ -37,6 +37,8 @@ CROWD_GATHER_MS = 4.0
 """For each link beyond FEW_OF_ADDRESS with one address, what came from others is gathered so much longer for these links: one
 machine that is many nodes costs little more than a few."""
 MAX_CROWD_MS = 250.0
+SPREAD = 3
+"""By how many times longer a summary is held at most before it is passed on."""
 SLOW_GATHER_MS = 1_000.0
 """Where answers take long, what was committed is told no more often."""
 
@@ -261,7 +263,9 @@ class RunRelaying(RunSession):
 
     def _wake_summaries(self, delay_ms: float) -> None:
         if not self.is_timing("summaries"):
-            self.start_timer("summaries", delay_ms, self._show_summaries)
+            # Some wait longer than others, and hear meanwhile that the other end has it already.
+            share = self.random.getrandbits(8) / 256 if delay_ms else 0
+            self.start_timer("summaries", delay_ms * (1 + SPREAD * share), self._show_summaries)
 
     def _show_summaries(self) -> None:
         due = self._summaries.due(self)

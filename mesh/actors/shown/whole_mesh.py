@@ -54,8 +54,10 @@ class WholeMesh:
         self._log.summaries.stop()
 
     def nodes(self) -> list[MeshNodeStatus]:
-        """The rows of `mesh_nodes`."""
+        """The rows of `mesh_nodes`; none if no summaries are made and read."""
         environment, board, roster = self._environment, self._log.summaries, self._log.roster
+        if not board.is_running:
+            return []
         may_speak = environment.may_speak
         return mesh_nodes(
             Known(

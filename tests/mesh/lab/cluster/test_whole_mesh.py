@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -126,3 +128,29 @@ def test_the_same_seed_gives_the_same_run() -> None:
             return cluster.trace_hash
 
     assert run() == run()
+
+
+def test_where_all_are_linked_each_says_its_own_to_each_once_in_10_s_and_passes_on_nothing() -> None:
+    frames: Counter[str] = Counter()
+    strange: list[str] = []
+    keys: dict[str, str] = {}
+
+    def on_trace(text: str) -> None:
+        _, room, _, _, frame, *_ = [*text.split(" ", 4), ""]
+        if frame.startswith('["summaries",["') and keys:
+            frames[room] += 1
+            if not frame.startswith(f'["summaries",["{keys[room]}'):
+                strange.append(text)
+
+    with Cluster(8, on_trace=on_trace, summary_seconds=10.0) as cluster:
+        rooms = cluster.start(*[f"room{number}" for number in range(12)])
+        cluster.run(25)
+        keys.update({room.name: b64encode(room.key[:30]).decode() for room in rooms})
+
+        cluster.run(30)
+        keys.clear()
+
+        assert strange == []
+        assert len(frames) == 12
+        assert all(3 * 11 <= count <= 4 * 11 for count in frames.values())  # of at most 420 bytes
+        assert all(row["version"] is not None for row in rows_of(rooms[0]))
