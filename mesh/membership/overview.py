@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import NamedTuple
 
 from mesh.membership.status_rows import MeshLinkStatus, MeshNodeStatus
 from peers.codec.summary import SHORT_KEY_BYTES, Measures, Summary
 from peers.roles.summaries import FRESH_MS, Heard, LinkedNode
 
+MAX_LINKS_SHOWN = 4_096
+"""Of all rows together, each the same share: so that a status is no longer than a command reads."""
 _Links = tuple[tuple[bytes, int], ...]
 
 
@@ -103,7 +106,8 @@ def _row(
     ids: Mapping[bytes, str],
 ) -> MeshNodeStatus:
     shown: list[MeshLinkStatus] = [
-        {"node_id": ids[short[to]] if to in short else f"?{to.hex()}", "lag": lag} for to, lag in links
+        {"node_id": ids[short[to]] if to in short else f"?{to.hex()}", "lag": lag}
+        for to, lag in islice(links, MAX_LINKS_SHOWN // len(ids))
     ]
     worst = max(shown, key=lambda link: link["lag"], default=None)
     return {

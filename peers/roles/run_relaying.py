@@ -94,6 +94,7 @@ class RunRelaying(RunSession):
             links=lambda: self._links,
             lag=lambda: self.lag,
             wake=self._wake_summaries,
+            is_proven=self.connection.proven_key == self.other_hello.key,
         )
 
     def _lacked(self) -> set[Epoch]:

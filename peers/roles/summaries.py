@@ -74,6 +74,8 @@ class _BoardLink:
     lag: Callable[[], int]
     wake: Callable[[float], None]
     """Call `due` after so many ms, and send that."""
+    is_proven: bool
+    """Whether the connection has proved that the other end has the key: then what it says of itself needs no signature here."""
     waiting: dict[bytes, None] = field(default_factory=dict)
     """Keys of nodes whose newest summaries it may have to be shown."""
 
@@ -133,12 +135,13 @@ class SummaryBoard:
         links: Callable[[], frozenset[bytes]],
         lag: Callable[[], int],
         wake: Callable[[float], None],
+        is_proven: bool = False,
     ) -> None:
         """A session is connected with the node that has this public key and id. For the functions see _BoardLink."""
         host = self._host
         if host is None or not key:
             return
-        link = self._links[session] = _BoardLink(key, node_id, reads, links, lag, wake)
+        link = self._links[session] = _BoardLink(key, node_id, reads, links, lag, wake, is_proven)
         fresh_from = host.clock.elapsed_ms() - FRESH_MS
         link.waiting = {other: None for other, heard in self.heard.items() if reads and heard.at_ms > fresh_from}
         if link.waiting:
@@ -180,7 +183,9 @@ class SummaryBoard:
             if self.own is not None and key == self.own.key:
                 found.append(self.own.data)
             elif key in self.heard and self._lacks(link, session, known, key):
-                found.append(self.heard[key].summary.data)
+                summary = self.heard[key].summary
+                if summary.is_genuine:  # it may have come from that node itself, and not been verified
+                    found.append(summary.data)
         return found
 
     # What is heard
@@ -194,7 +199,11 @@ class SummaryBoard:
             return False
         if key == host.signer.public or host.may_speak(key, summary.node_id):
             return False
-        if abs(summary.made_ms - host.clock.now_ms()) > host.limits.max_future_seconds * 1000 or not summary.is_genuine:
+        link = self._links.get(session)
+        is_its_own = link is not None and link.is_proven and link.key == key
+        if abs(summary.made_ms - host.clock.now_ms()) > host.limits.max_future_seconds * 1000:
+            return False
+        if not is_its_own and not summary.is_genuine:
             return False
         if heard is None:
             if not self._has_room(host, key, now_ms):

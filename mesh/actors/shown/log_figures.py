@@ -5,6 +5,7 @@ from __future__ import annotations
 from mesh.actors.children import is_in_time
 from mesh.actors.log_proxy import LogProxy
 from mesh.membership.status_rows import LogFigures
+from peers.later import Later
 from peers.stores.run_store import RunStore
 
 READ_SECONDS = 1.0
@@ -19,8 +20,9 @@ NO_FIGURES: LogFigures = {"oldest_ms": None, "newest_ms": None, "events_a_day": 
 
 async def log_figures(log: LogProxy, now_ms: int) -> LogFigures:
     """Read them by the indexes of the store."""
-    found = log.read(lambda store: read_figures(store, now_ms))
-    if not await is_in_time(found, READ_SECONDS) or found.exception is not None:
+    found, done = log.read(lambda store: read_figures(store, now_ms)), Later[None]()
+    found.then(lambda _: done.set(None))
+    if not await is_in_time(done, READ_SECONDS) or found.exception is not None:
         return NO_FIGURES
     return found.result()
 

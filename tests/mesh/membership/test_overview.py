@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mesh.membership import overview
 from mesh.membership.overview import Known, mesh_nodes
 from mesh.membership.status_rows import MeshNodeStatus
 from peers.budgets import Bucket
@@ -77,6 +79,14 @@ def test_those_that_are_gone_are_together_if_one_of_them_says_so() -> None:
 
     assert {name: row["island"] for name, row in shown.items()} == {"a": 0, "b": 0, "c": 1, "d": 1, "e": 1, "f": 2}
     assert shown["c"]["seen_ms"] == NOW_MS - old
+
+
+def test_with_very_many_nodes_fewer_links_of_each_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overview, "MAX_LINKS_SHOWN", 8)
+
+    shown = rows("b", ("b", heard("b", "acdefg")), members="abcd")
+
+    assert (len(shown["b"]["links"]), shown["b"]["more_links"], shown["d"]["state"]) == (2, 4, "seen")
 
 
 NODES = st.dictionaries(st.sampled_from("bcdefg"), st.tuples(st.text("abcdefg", max_size=4), st.booleans()), max_size=6)

@@ -76,6 +76,7 @@ def test_status_shows_the_node_and_its_log() -> None:
         "events_a_day": None,
         "events_a_day_over_ms": None,
         "mesh_nodes": [],
+        "views": [],
         "old_log_bytes": 0,
         "has_recovery_file": False,
         "limits": [],

@@ -55,7 +55,9 @@ class Board:
             )
         )
 
-    def link(self, name: str, signer: KeySigner, *others: KeySigner, reads: bool = True) -> str:
+    def link(
+        self, name: str, signer: KeySigner, *others: KeySigner, reads: bool = True, is_proven: bool = False
+    ) -> str:
         """The other end says that it is connected with these others."""
         known = frozenset(other.public[:LINK_BYTES] for other in others)
         self.sent[name] = []
@@ -63,7 +65,16 @@ class Board:
         def wake(delay_ms: float) -> None:
             self.clock.call_later(delay_ms, lambda: self.sent[name].extend(self.board.due(name)))
 
-        self.board.begin(name, signer.public, id_of(signer), reads=reads, links=lambda: known, lag=lambda: 3, wake=wake)
+        self.board.begin(
+            name,
+            signer.public,
+            id_of(signer),
+            reads=reads,
+            links=lambda: known,
+            lag=lambda: 3,
+            wake=wake,
+            is_proven=is_proven,
+        )
         return name
 
     def hear(self, link: str, *summaries: Summary | bytes) -> None:
@@ -103,7 +114,7 @@ def bad(kind: str) -> bytes:
     if kind == "forged":
         return STRANGER.public + good[32:]
     if kind == "changed":
-        return good[:-1] + bytes([good[-1] ^ 1])
+        return good[:40] + bytes([good[40] ^ 1]) + good[41:]
     if kind == "signed by another":
         return ATTIC.public + said(STUDY, added=99).data[32:]
     if kind == "too large":
@@ -141,6 +152,18 @@ def test_what_is_bad_changes_nothing_and_is_not_passed_on(kind: str) -> None:
 
     assert board.newest == before
     assert len(board.sent["study"]) == sent
+
+
+def test_over_a_link_that_proved_its_key_nobody_else_can_be_forged_and_nothing_forged_is_passed_on() -> None:
+    board = Board()
+    board.link("attic", ATTIC, is_proven=True)
+    board.link("study", STUDY)
+
+    board.hear("attic", STUDY.public + said(HALL).data[32:], bad("changed"))
+    board.clock.advance(10 * PASS_ON_MS)
+
+    assert set(board.newest) == {ATTIC.public}
+    assert board.sent_of("study", ATTIC) == 0
 
 
 def test_bad_ones_do_not_use_up_what_a_node_may_say() -> None:
