@@ -31,6 +31,8 @@ from mesh.cli.peer import peer, wait
 from mesh.cli.scenario import scenario
 from mesh.cli.token import token
 from mesh.cli.watch.doctor import doctor
+from mesh.cli.watch.show import show
+from mesh.cli.watch.top import mesh_nodes, top
 from mesh.errors import MeshError
 from mesh.terminal import output
 from mesh.terminal.output import INTERRUPTED
@@ -185,19 +187,26 @@ def peers(context: click.Context, *, as_json: bool) -> None:
 
 @click.command()
 @options.as_json
+@click.option("--mesh", "of_mesh", is_flag=True, help="Show all nodes of the mesh, as this one knows them.")
 @click.pass_context
-def status(context: click.Context, *, as_json: bool) -> None:
-    """Show how this machine's node is doing.
+def status(context: click.Context, *, as_json: bool, of_mesh: bool) -> None:
+    """Show how this machine's node is doing, or the whole mesh.
 
     \b
     mesh status
     mesh status --json
+    mesh status --mesh
     """
-    from mesh.terminal.tables import show_status
-
     with options.node_of(context) as node:
         shown = node.status()
-    output.write_shown(shown, show_status, as_json=as_json)
+    if of_mesh:
+        from mesh.cli.watch.mesh_table import show_mesh
+
+        output.write_shown(mesh_nodes(shown), show_mesh, as_json=as_json)
+    else:
+        from mesh.terminal.tables import show_status
+
+        output.write_shown(shown, show_status, as_json=as_json)
 
 
 @click.command()
@@ -240,7 +249,7 @@ def retry(context: click.Context) -> None:
 
 
 COMMANDS = (
-    *(up, config, add, log, peers, status, doctor, stop, reload, retry, wait, peer, token),
+    *(up, config, add, log, show, peers, status, top, doctor, stop, reload, retry, wait, peer, token),
     *(found, invite, join, recover, members, facts, revoke, leave),
     *(backup, restore, export, import_, verify, upgrade, service, bench, scenario),
 )

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from msgspec import Raw
 
@@ -19,6 +19,9 @@ from mesh.control.messages import Answer, Confirmed, Rejected, Request
 from mesh.control.unix_socket import connect_in
 from mesh.errors import MeshError, NoNodeError
 from mesh.settings.home_lock import holder, is_locked
+
+if TYPE_CHECKING:
+    from peers.events.created import Created
 
 AnswerKind = TypeVar("AnswerKind", bound=Answer)
 
@@ -65,6 +68,11 @@ class ControlClient:
     def examine(self) -> list[dict[str, Any]]:
         """The rows of Node.examine."""
         return self._ask(messages.Examine(), messages.Examined).links
+
+    def story(self, which: Created | int) -> dict[str, Any] | None:
+        """The story of an event: see EventStory. None if it is not known."""
+        asked = messages.Tell(added=which) if isinstance(which, int) else messages.Tell(which)
+        return self._ask(asked, messages.Told).story
 
     def retry(self) -> None:
         """Let the node start again what it paused or refused."""

@@ -85,6 +85,13 @@ class Show(Struct, tag_field="do", tag="show", forbid_unknown_fields=True):
     """Show the status of the node. Answer: Shown."""
 
 
+class Tell(Struct, tag_field="do", tag="tell", forbid_unknown_fields=True):
+    """Tell the story of an event, by its `created`, or without one by its `added`. Answer: Told."""
+
+    created: tuple[int, str, int] | None = None
+    added: EventCount = 0
+
+
 class Retry(Struct, tag_field="do", tag="retry", forbid_unknown_fields=True):
     """Start again what is paused or refused. Answer: Done."""
 
@@ -191,6 +198,12 @@ class Shown(Struct, tag_field="is", tag="shown"):
     status: dict[str, Any]
 
 
+class Told(Struct, tag_field="is", tag="told"):
+    """See peers.log.event_story.EventStory; None if the event is not known."""
+
+    story: dict[str, Any] | None
+
+
 class Peers(Struct, tag_field="is", tag="peers"):
     """See Node.static_peers."""
 
@@ -252,6 +265,7 @@ Request = (
     | Read
     | Show
     | Examine
+    | Tell
     | Reload
     | Retry
     | Wait
@@ -269,6 +283,7 @@ Answer = (
     | FramesTaken
     | Events
     | Shown
+    | Told
     | Examined
     | Reloaded
     | Peers

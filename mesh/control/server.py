@@ -260,6 +260,9 @@ class _Connection:
                 await self._send(messages.Shown({**await self._node.status()}))
             case messages.Examine():
                 await self._send(messages.Examined([{**row} for row in await self._node.examine()]))
+            case messages.Tell(created, added):
+                story = await self._node.log.story(created or added)
+                await self._send(messages.Told(None if story is None else {**story}))
             case messages.Reload():
                 await self._send(messages.Reloaded(self._node.reload()))
             case messages.Retry():
