@@ -300,7 +300,7 @@ class Node(LoopService, AppNode):
             self._log_proxy,
             on_notice=self._on_notice,
             make_role=self._role,
-            endpoints=resources.open_gateways(home.node_id, environment.clock, self.status),
+            endpoints=resources.open_gateways(home.node_id, environment.clock, self.status, self._log_proxy),
         )
         try:
             opened = await resources.supervisor.ask_to(NodeSupervisor.begin)

@@ -239,7 +239,9 @@ class NodeResources:
             {"may_speak": judge.may_greet, "check_member": own.check},
         )
 
-    def open_gateways(self, node_id: str, clock: Clock, status: Callable[[], Later[Status]]) -> Endpoints:
+    def open_gateways(
+        self, node_id: str, clock: Clock, status: Callable[[], Later[Status]], log: LogProxy
+    ) -> Endpoints:
         """What the supervisor is to open and to dial for others than nodes. Raises MeshError."""
         assert self._environment is not None
         endpoints = self._gateways.make(
@@ -251,6 +253,7 @@ class NodeResources:
             self._environment.limits,
             self._environment.hits.note,
             status,
+            log,
         )
         self._gateway_networks = tuple(self._gateways.networks)
         return endpoints

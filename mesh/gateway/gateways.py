@@ -15,6 +15,7 @@ from mesh.settings.config import parse_address
 from peers.clock import Clock
 from peers.later import Later
 from peers.limits import Limits
+from peers.log.port import SyncLog
 from peers.protocol.ports import Spawn
 from peers.transport.accepting.door import Note
 from peers.transport.address import parse_url
@@ -86,6 +87,7 @@ class Gateways:
         limits: Limits,
         note: Note,
         status: Callable[[], Later[Status]],
+        log: SyncLog,
     ) -> Endpoints:
         """What to open and to dial. Raises MeshError for a certificate that cannot be used.
 
@@ -103,6 +105,7 @@ class Gateways:
                 limits=limits,
                 note=note,
                 status=status,
+                log=log,
                 frame_memory=frame_memory,
                 turned_away=turned_away,
             )
