@@ -30,11 +30,11 @@ LOOK_AT_ONCE = 500
 """Events that one turn of the disk, and of the loop, looks at."""
 MAX_LOOKED = 5_000
 """Events that one request looks at: of a search that finds less, the answer says where to go on."""
-MAX_ANSWER_BYTES = 1024 * 1024
+EVENT_PAGE_BYTES = 1024 * 1024
 """An answer ends with the event that exceeds this."""
 PAGES_AT_ONCE = 4
 """Requests that are worked on at once, of all users; others wait."""
-ANSWER_SECONDS = 8.0
+EVENT_PAGE_SECONDS = 8.0
 BUSY = "this node is too busy to read its log now: try again"
 GONE = "the event to go on after was cleaned meanwhile: begin again"
 
@@ -68,8 +68,8 @@ class EventPages:
         self._turns = asyncio.Semaphore(PAGES_AT_ONCE)
 
     async def page(self, search: EventSearch, user: str) -> EventPage:
-        """The events that fit. Raises TimeoutError after ANSWER_SECONDS, GoneError, StoreError, or what a hook raises."""
-        async with asyncio.timeout(ANSWER_SECONDS), self._turns:
+        """The events that fit. Raises TimeoutError after EVENT_PAGE_SECONDS, GoneError, StoreError, or what a hook raises."""
+        async with asyncio.timeout(EVENT_PAGE_SECONDS), self._turns:
             return await (self._walk(search, user) if search.id is None else self._one(search.id, user))
 
     async def _one(self, created: Created, user: str) -> EventPage:
@@ -90,7 +90,7 @@ class EventPages:
             for one in found:
                 events.append(one)
                 size += len(bytes(one["event"]))
-                if len(events) == search.limit or size > MAX_ANSWER_BYTES:
+                if len(events) == search.limit or size > EVENT_PAGE_BYTES:
                     page["next"] = str(one["meta"]["added"])
                     return page
             if step.rest is None:
