@@ -14,7 +14,6 @@ from stand_in import StandIn
 
 from mesh.bench.npm_packages import PackagesError
 
-
 DESK = (1280, 800)
 """The size of a new tab, in pixels."""
 

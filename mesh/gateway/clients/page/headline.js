@@ -23,18 +23,21 @@ export class Headline {
       if (!missed.length) return busy("Alone: no neighbour is connected now.");
       return bad(`Alone: ${names(missed)} cannot be reached${forHowLong(missed)}.`);
     }
+    const left = new Set(peers.filter((peer) => peer.state === "left").map((peer) => peer.node_id));
+    const islands = map.islands.slice(1).map((island) => island.filter(({ id }) => !left.has(id)));
+    const apart = islands.flat();
+    if (map.isWhole && apart.length) {
+      const parts = islands.filter((island) => island.length > 1).length + 1;
+      const isSplit = parts > 1 ? `The mesh is in ${parts} parts: ` : "";
+      const rest = `${connected.length} of ${counted(connected.length + missed.length, "neighbour")} connected.`;
+      return bad(`${isSplit}${names(apart)} cannot be reached${forHowLong(missed)}; ${rest}`);
+    }
     if (missed.length) {
       const rest = `Connected with ${connected.length} of ${counted(connected.length + missed.length, "neighbour")}`;
       return bad(`${rest}: ${names(missed)} cannot be reached${forHowLong(missed)}.`);
     }
-    if (map.islands.length > 1) {
-      const apart = map.islands.slice(1).flat();
-      return bad(`The mesh is in ${map.islands.length} parts: ${names(apart)} cannot be reached from here.`);
-    }
     const waiting = connected.filter((peer) => now - (this.#lagging.get(peer.node_id) ?? now) >= PATIENCE_MS);
     if (waiting.length) return busy(`${waiting.map((peer) => lagOf(peer, shown(peer.node_id))).join("; ")}.`);
-    const far = map.nodes.filter((node) => node.state === "behind");
-    if (map.isWhole && far.length && !this.#lagging.size) return busy(`${names(far)} ${far.length > 1 ? "have" : "has"} neighbours that lack events.`);
     const others = map.isWhole && map.nodes.length > connected.length + 1 ? `, ${map.nodes.length} nodes in all` : "";
     return { level: "good", text: `In step with ${names(connected)}${others}.` };
   }

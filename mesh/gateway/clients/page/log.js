@@ -17,6 +17,7 @@ export class LogView {
   #scroll;
   #newest;
   #older;
+  #day;
   #progress;
   #window = new LogWindow();
   #search = new Search();
@@ -31,12 +32,13 @@ export class LogView {
   #follows = true; // whether the list is at its end, and scrolls to new events
 
   /** `onSearch(part)` is called when the user asks for events like one of these. */
-  constructor({ names, list, scroll, newest, older, progress, onSearch }) {
+  constructor({ names, list, scroll, newest, older, day, progress, onSearch }) {
     this.#names = names;
     this.#list = list;
     this.#scroll = scroll;
     this.#newest = newest;
     this.#older = older;
+    this.#day = day;
     this.#progress = progress;
     this.#onSearch = onSearch;
     newest.addEventListener("click", () => this.showNewest());
@@ -181,12 +183,12 @@ export class LogView {
   /** Brings the rows into the order of the entries; rows in their place are not moved. */
   #render() {
     let next = this.#list.firstElementChild;
-    let day = "";
+    let day = null; // that of the first row is above the list already
     for (const entry of this.#window.entries) {
       entry.row ??= makeRow(entry, this.#names, (row) => this.#openStory(row, entry));
       if (entry.row === next) next = next.nextElementSibling;
       else this.#list.insertBefore(entry.row, next);
-      entry.row.classList.toggle("new-day", entry.row.dataset.day !== day);
+      entry.row.classList.toggle("new-day", day !== null && entry.row.dataset.day !== day);
       day = entry.row.dataset.day;
     }
     while (next) {
@@ -195,6 +197,15 @@ export class LogView {
       gone.remove();
     }
     this.#showEnds();
+    this.#showDay();
+  }
+
+  /** The date of the first row in sight stays at the top. */
+  #showDay() {
+    const top = this.#scroll.scrollTop + this.#day.offsetHeight;
+    const seen = this.#window.entries.find(({ row }) => row?.isConnected && row.offsetTop + row.offsetHeight > top);
+    this.#day.hidden = !seen;
+    if (seen && this.#day.textContent !== seen.row.dataset.day) this.#day.textContent = seen.row.dataset.day;
   }
 
   /** The story is shown at once, and again when the node has told more of it. */
@@ -241,6 +252,7 @@ export class LogView {
     const isAtEnd = scrollHeight - scrollTop - clientHeight < NEAR_END_PX;
     if (isAtEnd && this.#window.ends.after) this.#forgetUnread();
     else this.#follows = false;
+    this.#showDay();
     this.#checkEdges();
   }
 

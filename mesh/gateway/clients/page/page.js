@@ -22,6 +22,7 @@ const log = new LogView({
   scroll: $("scroll"),
   newest: $("newest"),
   older: $("older"),
+  day: $("day"),
   progress: $("progress"),
   onSearch: searchFor,
 });
@@ -129,10 +130,10 @@ function showHouse() {
 }
 
 function showState(state) {
-  $("state").textContent = state === "offline" ? "offline: the node does not answer" : state;
+  $("state").textContent = state;
   $("state").dataset.state = state;
   $("try-now").hidden = state !== "offline";
-  $("house").classList.toggle("stale", state !== "connected" && state !== "sending");
+  if (state === "offline") side.showSilence();
   if (state === "connected") $("trouble").textContent = "";
 }
 

@@ -6,7 +6,7 @@ const NS = "http://www.w3.org/2000/svg";
 const WIDTH = 300;
 const NODE_RADIUS = 8;
 /** Around a circle: room for nodes and for their names beside and below. */
-const MARGIN = 28;
+const MARGIN = 34;
 const SPACING = 34;
 const SMALLEST = 30;
 const LARGEST = 112;
@@ -14,7 +14,7 @@ const LARGEST = 112;
 const NAMED = 12;
 const NAME_CHARACTERS = 11;
 const SINGLE_WIDTH = 100;
-const CAPTION = 18;
+const CAPTION = 16;
 /** A link whose other end lacks so many events is drawn as far behind. */
 const FAR = 1_000;
 

@@ -5,9 +5,6 @@ import { fieldList } from "/values.js";
 
 const HUES = 8;
 
-/** What further keys of a meta are called, for people; a node of a later release may give more of them. */
-const FURTHER = { arrived_ms: "Came here", through: "Through" };
-
 /** The row of an entry. `open(row)` is called when the user asks for its story. */
 export function makeRow(entry, names, open) {
   const row = element("li");
@@ -21,7 +18,7 @@ export function makeRow(entry, names, open) {
   const type = element("button", "type", printable(entry.event.type) || "(no name)");
   type.type = "button";
   type.setAttribute("aria-expanded", "false");
-  row.append(time, origin, type, fieldList(entry.event, true));
+  row.append(time, origin, element("div", "what", "", type), fieldList(entry.event, true));
   row.addEventListener("click", (event) => {
     const isInner = event.target.closest(".story, a");
     if (!isInner && !getSelection().toString()) open(row);
@@ -91,15 +88,17 @@ function factsOf(entry, names) {
   if (meta.vouched) facts.push(["Vouched for", meta.vouched]);
   facts.push(["Time", fullTime(entry.time)]);
   if (entry.ms !== entry.time) facts.push(["Written at", fullTime(entry.ms)]);
-  for (const [key, term] of Object.entries(FURTHER)) {
-    const value = meta[key];
-    if (value === undefined || value === null) continue;
-    facts.push([term, key.endsWith("_ms") ? fullTime(value) : named(String(value), names)]);
-  }
+  if (meta.came) facts.push(["Came here", cameOf(meta.came, names)]);
   if (meta.reasons) facts.push(["Kept because", reasonsOf(meta)]);
   facts.push(["Id", entry.id]);
   if (meta.added) facts.push(["Number here", meta.added.toLocaleString()]);
   return facts;
+}
+
+/** `via`: the node that sent it, empty if it was written at this node, null if several nodes may have sent it. */
+function cameOf({ ms, via }, names) {
+  if (via === null) return `${fullTime(ms)}, through one of several nodes`;
+  return `${fullTime(ms)}, ${via === "" ? "written at this node" : `through ${names.shown(via)}`}`;
 }
 
 function reasonsOf({ reasons, keep_last: keepLast }) {

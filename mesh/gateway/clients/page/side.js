@@ -33,6 +33,12 @@ export class Side {
     replace($("facts"), facts.flatMap(([term, text]) => [element("dt", "", term), element("dd", "", printable(String(text)))]));
   }
 
+  /** The node does not answer: what was known of the mesh may not hold any more. */
+  showSilence() {
+    $("headline").textContent = "The node does not answer. What you see is what it said last.";
+    $("headline").dataset.level = "bad";
+  }
+
   #showHead(status, map, shown) {
     const name = shown(status.node_id);
     const { level, text } = this.#headline.of(status, map, shown);
