@@ -8,7 +8,9 @@ import { LogWindow } from "/window.js";
 const RENDER_PAUSE_MS = 30;
 const NEAR_END_PX = 40;
 /** So near to an end of the list, more is read. */
-const AHEAD_PX = 1_500;
+const AHEAD_PX = 1_200;
+/** Reading that takes longer is told of. */
+const SLOW_MS = 400;
 const UNDO = "logux/undo";
 
 export class LogView {
@@ -24,7 +26,7 @@ export class LogView {
   #read = null;
   #onSearch;
   #turn = 0; // counts searches, so that an answer to an earlier one is ignored
-  #loading = new Set();
+  #isLoading = false; // one end at a time: the other one may be given up meanwhile
   #unread = 0;
   #fresh = 0;
   #renderPause = 0;
@@ -54,7 +56,7 @@ export class LogView {
     this.#read = read;
     this.#search = search;
     this.#turn += 1;
-    this.#loading.clear();
+    this.#isLoading = false;
     this.#window.reset(shown);
     this.#render();
     this.#forgetUnread();
@@ -117,10 +119,10 @@ export class LogView {
   /** Read on in one direction until there is more to see, or nothing more to find. */
   async #load(way) {
     const current = this.#window;
-    if (!this.#read || current.ends[way] || this.#loading.has(way)) return;
+    if (!this.#read || current.ends[way] || this.#isLoading) return;
     const turn = this.#turn;
-    this.#loading.add(way);
-    this.#showProgress("Reading the log…");
+    this.#isLoading = true;
+    const patience = setTimeout(() => this.#showProgress("Reading the log…"), SLOW_MS);
     try {
       for (let found = 0; !found && !current.ends[way]; ) {
         const page = await this.#readPage(way);
@@ -134,7 +136,8 @@ export class LogView {
       this.#showProgress(`The log cannot be read now: ${error.message}`);
       return;
     } finally {
-      if (turn === this.#turn) this.#loading.delete(way);
+      clearTimeout(patience);
+      if (turn === this.#turn) this.#isLoading = false;
     }
     this.#checkEdges();
   }
@@ -230,7 +233,7 @@ export class LogView {
   }
 
   #showProgress(text) {
-    this.#progress.textContent = text;
+    if (this.#progress.textContent !== text) this.#progress.textContent = text;
     this.#showEnds();
   }
 

@@ -1,9 +1,9 @@
 /** A piece of the log in its order: entries that are read from the node in both directions, and those that come live. */
 
 /** Entries that are kept; beyond them the farther end is given up, and read again when the user comes back to it. */
-export const MOST_ENTRIES = 600;
+export const MOST_ENTRIES = 240;
 /** Entries that one request asks for. */
-const PAGE_ENTRIES = 100;
+const PAGE_ENTRIES = 60;
 
 /** `before` is the way to older events, `after` to newer ones. */
 export class LogWindow {
