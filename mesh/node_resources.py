@@ -264,6 +264,7 @@ class NodeResources:
             self._environment.hits.note,
             status,
             measuring,
+            log,
         )
         self._gateway_networks = tuple(self._gateways.networks)
         return endpoints
