@@ -14,6 +14,7 @@ import pytest
 import trustme
 from websockets.exceptions import InvalidStatus
 
+from mesh.actors.log_proxy import LogProxy
 from mesh.errors import MeshError
 from mesh.gateway.clients.http import ClientGateway, HttpRequests
 from mesh.gateway.clients.tokens import Tokens
@@ -124,6 +125,7 @@ def requests(home: Path, door: str, measuring: Fixed) -> HttpRequests:
         lambda **_: None,  # type: ignore[arg-type,return-value]
         home,
         monitoring=Monitoring(measuring, clock, turned_away),
+        log=LogProxy(),
         frame_memory=FrameMemory(),
         turned_away=turned_away,
         **given,
