@@ -12,6 +12,13 @@ if TYPE_CHECKING:
 
 SHOWN_LINKS = 8
 """Of one node; of further ones the number."""
+HEADINGS = (
+    *("node", "state", "seen", "version", "last event", "added", "worst lag", "queue", "disk", "clock", "up"),
+    "linked with",
+)
+WIDE_COLUMNS = 120
+NARROW = tuple(HEADINGS.index(name) for name in ("node", "state", "seen", "worst lag", "disk", "up", "linked with"))
+"""What is shown where there are fewer columns."""
 STEPS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
@@ -20,24 +27,22 @@ def show_mesh(nodes: Sequence[dict[str, Any]]) -> str:
     return tables(mesh_tables(nodes))
 
 
-def mesh_tables(nodes: Sequence[dict[str, Any]]) -> list[Table]:
-    """A row for each node; and if they are apart, who is with whom."""
+def mesh_tables(nodes: Sequence[dict[str, Any]], columns: int = WIDE_COLUMNS) -> list[Table]:
+    """A row for each node; and if they are apart, who is with whom. With fewer than WIDE_COLUMNS less is shown of each."""
     names = Names([node["node_id"] for node in nodes])
     now_ms = max([node["seen_ms"] for node in nodes if node["state"] == "this"], default=0)
-    headings = (
-        *("node", "state", "seen", "version", "last event", "added", "worst lag", "queue", "disk", "clock", "up"),
-        "linked with",
-    )
-    shown = [table(headings, [_cells(node, names, now_ms) for node in nodes])]
+    kept = range(len(HEADINGS)) if columns >= WIDE_COLUMNS else NARROW
+    rows = [_cells(node, names, now_ms) for node in nodes]
+    shown = [table([HEADINGS[at] for at in kept], [[row[at] for at in kept] for row in rows])]
     islands: dict[int, list[str]] = {}
     for node in nodes:
         islands.setdefault(node["island"], []).append(names.shown(node["node_id"]))
     if len(islands) > 1:
-        rows = [
+        parts = [
             ("with this node" if not island else f"apart {island}", ", ".join(islands[island]))
             for island in sorted(islands)
         ]
-        shown.append(table(("the mesh is in parts", "nodes"), rows))
+        shown.append(table(("the mesh is in parts", "nodes"), parts))
     return shown
 
 

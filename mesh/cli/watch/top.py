@@ -59,12 +59,12 @@ def _watch(read: Callable[[], list[dict[str, Any]]], pressed: Callable[[], str])
 
     with Live(auto_refresh=False, screen=True) as live:
         while True:
-            live.update(_screen(read()), refresh=True)
+            live.update(_screen(read(), live.console.width), refresh=True)
             if pressed() in END_KEYS:
                 return
 
 
-def _screen(nodes: list[dict[str, Any]]) -> RenderableType:
+def _screen(nodes: list[dict[str, Any]], columns: int) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
@@ -73,7 +73,7 @@ def _screen(nodes: list[dict[str, Any]]) -> RenderableType:
     here = sum(not node["island"] for node in nodes)
     title = Text(f"{here} of {len(nodes)} nodes can be reached   (q ends)", style="bold")
     parts: list[RenderableType] = [title]
-    for one in mesh_tables(nodes):
+    for one in mesh_tables(nodes, columns):
         parts += [Text(""), one]
     return Group(*parts)
 
