@@ -7,15 +7,15 @@ from itertools import islice
 from typing import NamedTuple
 
 from mesh.membership.status_rows import MeshLinkStatus, MeshNodeStatus
-from peers.codec.summary import SHORT_KEY_BYTES, Measures, Summary
-from peers.roles.summaries import FRESH_MS, Heard, LinkedNode
+from peers.facts.summary import SHORT_KEY_BYTES, Measures, Summary
+from peers.roles.summaries import FRESH_MS, HeardSummary, LinkedNode
 
 MAX_LINKS_SHOWN = 4_096
 """Of all rows together, each the same share: so that a status is no longer than a command reads."""
 _Links = tuple[tuple[bytes, int], ...]
 
 
-class Known(NamedTuple):
+class KnownMesh(NamedTuple):
     """What there is to see, at one moment."""
 
     key: bytes
@@ -25,7 +25,7 @@ class Known(NamedTuple):
     """Our own."""
     linked: list[LinkedNode]
     """The sessions that are connected."""
-    heard: Mapping[bytes, Heard]
+    heard: Mapping[bytes, HeardSummary]
     """Of nodes of the mesh, by key."""
     members: Mapping[bytes, str]
     """The node ids of all members by key, if the node is in a mesh that has them."""
@@ -40,7 +40,7 @@ class _Seen(NamedTuple):
     is_fresh: bool
 
 
-def mesh_nodes(known: Known) -> list[MeshNodeStatus]:
+def mesh_nodes(known: KnownMesh) -> list[MeshNodeStatus]:
     """The rows of `mesh_nodes` in the status: this node, then the others by their ids."""
     lags: dict[bytes, int] = {}
     ids = {**known.members, **{key: heard.summary.node_id for key, heard in known.heard.items()}}

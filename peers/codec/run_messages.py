@@ -12,7 +12,6 @@ from msgspec import Meta
 
 from peers.codec.messages import MAX_HELD, Count, Name, Refusal, RunMessage, Seq, WireLabel, WireVersion
 from peers.codec.pieces import Hash, RawPiece, Signature
-from peers.codec.summary import MAX_SUMMARY_BYTES
 from peers.events.dot import Dot
 from peers.events.ends import Fingerprint
 from peers.events.entry import Entry
@@ -21,6 +20,7 @@ from peers.events.proof import Block
 from peers.events.reconcile import NewestEnds
 from peers.facts.fact import Fact, WireFactId
 from peers.facts.fact_set import MeshEnd
+from peers.facts.summary import MAX_SUMMARY_BYTES
 
 WIRE = 2
 """The version of the wire in `connect` and `connected`."""
@@ -317,7 +317,7 @@ class Reached(RunMessage, frozen=True, tag="reached"):
 
 
 class Summaries(RunMessage, frozen=True, tag="summaries"):
-    """How nodes of the mesh do: only to an end whose greeting has `reads_summaries`. See peers.codec.summary."""
+    """How nodes of the mesh do: only to an end whose greeting has `reads_summaries`. See peers.facts.summary."""
 
     summaries: Annotated[
         tuple[Annotated[bytes, Meta(max_length=MAX_SUMMARY_BYTES)], ...], Meta(max_length=READ_SUMMARIES)

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from peers.budgets import Bucket
 from peers.clock import Clock, Undo
 from peers.codec.run_messages import LINK_BYTES, MAX_SUMMARIES
-from peers.codec.summary import Measures, Summary, make_summary, read_summary
 from peers.events.signature import Signer
+from peers.facts.summary import Measures, Summary, make_summary, read_summary
 from peers.limits import LimitHits, Limits
 
 FRESH_MS = 25_000.0
@@ -42,7 +42,7 @@ class BoardHost(NamedTuple):
 
 
 @dataclass(slots=True)
-class Heard:
+class HeardSummary:
     """The newest summary of another node."""
 
     summary: Summary
@@ -92,7 +92,7 @@ class SummaryBoard:
     def __init__(self) -> None:
         self.own: Summary | None = None
         """The last one that this node has made."""
-        self.heard: dict[bytes, Heard] = {}
+        self.heard: dict[bytes, HeardSummary] = {}
         """By the public key of the node; the one that was renewed last is the last one."""
         self._host: BoardHost | None = None
         self._links: dict[object, _BoardLink] = {}
@@ -210,7 +210,7 @@ class SummaryBoard:
                 host.hits.note("members", who)
                 return False
             per_minute = host.limits.summaries_per_minute
-            heard = Heard(summary, now_ms, Bucket(per_minute / 60, per_minute))
+            heard = HeardSummary(summary, now_ms, Bucket(per_minute / 60, per_minute))
         if heard.budget.wait_ms(1, now_ms):
             host.hits.note("summaries_per_minute", who)
             return False

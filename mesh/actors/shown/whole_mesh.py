@@ -7,11 +7,11 @@ from typing import Any
 
 from mesh.actors.environment import Environment
 from mesh.actors.log_proxy import LogProxy
-from mesh.membership.overview import Known, mesh_nodes
+from mesh.membership.overview import KnownMesh, mesh_nodes
 from mesh.membership.status_rows import MeshNodeStatus
 from mesh.settings.config import Settings
 from mesh.version import __version__
-from peers.codec.summary import Measures
+from peers.facts.summary import Measures
 from peers.roles.summaries import BoardHost
 
 
@@ -60,7 +60,7 @@ class WholeMesh:
             return []
         may_speak = environment.may_speak
         return mesh_nodes(
-            Known(
+            KnownMesh(
                 environment.signer.public,
                 self._settings.node_id,
                 self._measure(),

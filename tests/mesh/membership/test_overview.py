@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.membership import overview
-from mesh.membership.overview import Known, mesh_nodes
+from mesh.membership.overview import KnownMesh, mesh_nodes
 from mesh.membership.status_rows import MeshNodeStatus
 from peers.budgets import Bucket
-from peers.codec.summary import Measures, make_summary
 from peers.events.epoch import key_mark
 from peers.events.signature import KeySigner
+from peers.facts.summary import Measures, make_summary
 from peers.roles.summaries import FRESH_MS, Heard, LinkedNode
 
 SIGNERS = {name: KeySigner.from_seed(name.encode() * 32) for name in "abcdefg"}
@@ -28,7 +28,7 @@ def heard(name: str, links: str = "", *, ago_ms: float = 0.0) -> Heard:
 
 def rows(linked: str, *others: tuple[str, Heard], members: str = "") -> dict[str, MeshNodeStatus]:
     found = mesh_nodes(
-        Known(
+        KnownMesh(
             KEYS["a"],
             IDS["a"],
             Measures("1"),

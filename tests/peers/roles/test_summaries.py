@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from peers.clock import ManualClock
 from peers.codec.run_messages import LINK_BYTES
-from peers.codec.summary import MAX_SUMMARY_BYTES, Measures, Summary, make_summary
 from peers.events.epoch import key_mark
 from peers.events.signature import KeySigner
+from peers.facts.summary import MAX_SUMMARY_BYTES, Measures, Summary, make_summary
 from peers.limits import LimitHits, Limits
 from peers.roles.summaries import APART_MS, CHANGED_MS, FRESH_MS, MEET_MS, PASS_ON_MS, BoardHost, SummaryBoard
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peers.codec.summary import MAX_SUMMARY_BYTES, SHORT_KEY_BYTES, Measures, make_summary, read_summary
 from peers.events.created import MAX_MS
 from peers.events.epoch import KEY_BYTES, key_mark
 from peers.events.signature import SIGNATURE_BYTES, KeySigner
+from peers.facts.summary import MAX_SUMMARY_BYTES, SHORT_KEY_BYTES, Measures, make_summary, read_summary
 
 SIGNER = KeySigner.from_seed(bytes(32))
 NUMBERS = st.integers(0, MAX_MS)
