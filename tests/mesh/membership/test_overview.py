@@ -13,7 +13,7 @@ from peers.budgets import Bucket
 from peers.events.epoch import key_mark
 from peers.events.signature import KeySigner
 from peers.facts.summary import Measures, make_summary
-from peers.roles.summaries import FRESH_MS, Heard, LinkedNode
+from peers.roles.summaries import FRESH_MS, HeardSummary, LinkedNode
 
 SIGNERS = {name: KeySigner.from_seed(name.encode() * 32) for name in "abcdefg"}
 KEYS = {name: signer.public for name, signer in SIGNERS.items()}
@@ -21,12 +21,14 @@ IDS = {name: f"{name}~{key_mark(key)}" for name, key in KEYS.items()}
 NOW_MS, ELAPSED_MS = 1_700_000_000_000, 100_000.0
 
 
-def heard(name: str, links: str = "", *, ago_ms: float = 0.0) -> Heard:
+def heard(name: str, links: str = "", *, ago_ms: float = 0.0) -> HeardSummary:
     lags = [(KEYS[other], 0) for other in links]
-    return Heard(make_summary(SIGNERS[name], IDS[name], NOW_MS, Measures("2"), lags), ELAPSED_MS - ago_ms, Bucket(1, 1))
+    return HeardSummary(
+        make_summary(SIGNERS[name], IDS[name], NOW_MS, Measures("2"), lags), ELAPSED_MS - ago_ms, Bucket(1, 1)
+    )
 
 
-def rows(linked: str, *others: tuple[str, Heard], members: str = "") -> dict[str, MeshNodeStatus]:
+def rows(linked: str, *others: tuple[str, HeardSummary], members: str = "") -> dict[str, MeshNodeStatus]:
     found = mesh_nodes(
         KnownMesh(
             KEYS["a"],
