@@ -14,6 +14,7 @@ from click.exceptions import Exit
 from mesh.cli import options
 from mesh.cli.backup import backup, restore, upgrade
 from mesh.cli.bench import bench
+from mesh.cli.help import show_help
 from mesh.cli.log import log
 from mesh.cli.members.found import found, recover
 from mesh.cli.members.invite import invite, join
@@ -78,6 +79,7 @@ def app(context: click.Context, home: Path | None) -> None:
     mesh invite                      print a code, with which another machine joins by `mesh join`
     mesh add '{"type": "milk"}'      add an event, in another terminal
     mesh log --follow                see what all machines add
+    mesh help                        list the pages of the guide
     """
     context.obj = home
 
@@ -238,7 +240,7 @@ def retry(context: click.Context) -> None:
 COMMANDS = (
     *(up, config, add, log, peers, status, stop, reload, retry, wait, peer, token),
     *(found, invite, join, recover, members, facts, revoke, leave),
-    *(backup, restore, upgrade, service, bench, scenario),
+    *(backup, restore, upgrade, service, bench, scenario, show_help),
 )
 for command in COMMANDS:
     app.add_command(command)

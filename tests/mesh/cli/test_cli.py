@@ -54,7 +54,8 @@ COMMANDS = (
         "invite",
         "join",
     ),
-    *("recover", "members", "facts", "revoke", "leave", "backup", "restore", "upgrade", "service", "bench", "scenario"),
+    *("recover", "members", "facts", "revoke", "leave", "backup", "restore", "upgrade", "service", "bench"),
+    *("scenario", "help"),
 )
 
 
