@@ -135,6 +135,7 @@ COMMAND_LINE = {
     "mesh status": "--json",
     "mesh stop": "",
     "mesh reload": "",
+    "mesh help": "[TOPIC]",
     "mesh service": "",
     "mesh service install": "--system | --yes",
     "mesh service uninstall": "--system | --yes",

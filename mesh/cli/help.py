@@ -28,7 +28,7 @@ def page(topic: str) -> str:
 
 
 @click.command("help")
-@click.argument("topic", required=False)
+@click.argument("topic", required=False, metavar="[TOPIC]")
 @click.pass_context
 def show_help(context: click.Context, *, topic: str | None) -> None:
     """Show a page of the guide; without TOPIC, list them. The help of a command is `mesh COMMAND --help`.
