@@ -11,14 +11,12 @@ from mesh.actors.listener import ListenAddress, ListenError
 from mesh.errors import MeshError
 from mesh.gateway.endpoints import CLIENTS_DOOR
 from mesh.membership.actions import Notice
-from mesh.settings.config import EVERY_ADDRESS
+from mesh.settings.config import EVERY_ADDRESS, ONLY_HERE
 from mesh.settings.ports import PATIENCE_SECONDS, choose_ports, first_ephemeral, ports_instead
 from peers.transport.address import is_loopback, show_listening
 
 Open = bool | Literal["lan"]
 """Whether a node takes any other without certificates: not, on this machine alone, or on all networks."""
-ONLY_HERE = "127.0.0.1"
-"""Where such a node of this machine alone listens and looks for others."""
 
 
 def check_open(is_open: Open, listen: tuple[str, int] | None, interfaces: Sequence[str] | None) -> None:

@@ -21,13 +21,14 @@ from mesh.discovery.options import DiscoveryOptions
 from mesh.errors import MeshError
 from mesh.gateway.gateways import Gateways
 from mesh.gateway.options import GatewayOptions
-from mesh.listening import ONLY_HERE, Open, check_open, listen_notices, where_to_listen, why_not_listening
+from mesh.listening import Open, check_open, listen_notices, where_to_listen, why_not_listening
 from mesh.membership.actions import Notice
+from mesh.membership.diagnosis.links import LinkRow
 from mesh.membership.status import Status
 from mesh.node_log import NodeLog, checked
 from mesh.node_resources import NodeResources
 from mesh.notices import log_notice, start_notices
-from mesh.settings.config import WAIT_SECONDS, parse_address
+from mesh.settings.config import ONLY_HERE, WAIT_SECONDS, parse_address
 from mesh.settings.home import Home
 from mesh.settings.kept_peers import KeptPeers
 from mesh.settings.paths import default_home
@@ -191,6 +192,13 @@ class Node(LoopService, AppNode):
         """What `mesh status --json` prints. Fails with MeshError while the node does not run."""
         return self._ask(NodeSupervisor.status)
 
+    def examine(self) -> Later[list[LinkRow]]:
+        """What is known of the links with other nodes; up to three of them dial this one meanwhile, and say whether they could.
+
+        Fails with MeshError while the node does not run.
+        """
+        return self._ask(NodeSupervisor.examine)
+
     def synchronized(self, *, peers: int = 1, timeout: float = WAIT_SECONDS) -> Later[None]:
         """Wait until at least `peers` nodes are connected, and this node and each of them hold all that either held at the
         call. An event counts as held once its `add` was answered.
@@ -300,7 +308,7 @@ class Node(LoopService, AppNode):
             self._log_proxy,
             on_notice=self._on_notice,
             make_role=self._role,
-            endpoints=resources.open_gateways(home.node_id, environment.clock, self.status),
+            endpoints=resources.open_gateways(home, self._log_proxy, self.status),
         )
         try:
             opened = await resources.supervisor.ask_to(NodeSupervisor.begin)

@@ -30,6 +30,7 @@ from mesh.errors import MeshError
 from mesh.forking import Abandonable, Holder, check_log, forking, leave_log, let_go, part, unwatch, watch, work_lock
 from mesh.gateway.endpoints import Endpoints
 from mesh.gateway.gateways import Gateways
+from mesh.gateway.metrics.histogram import Histogram
 from mesh.joining.inviting import Inviting
 from mesh.listening import Open
 from mesh.membership.actions import Notice
@@ -37,6 +38,7 @@ from mesh.membership.diagnosis.clones import clone_notice
 from mesh.membership.diagnosis.disk_room import DiskUse
 from mesh.membership.known_hosts import KnownHosts
 from mesh.membership.status import Status
+from mesh.node_measuring import NodeMeasuring
 from mesh.notices import founded_notice, log_notice, recovery_notice, stop_notice, upgrade_notice, upgraded_notice
 from mesh.settings.config import Settings
 from mesh.settings.home import Home
@@ -92,6 +94,7 @@ class NodeResources:
         self._spawner: Spawner | None = None
         self._discovery: Discovery | None = None
         self._undos: list[Undo] = []
+        self._commits = Histogram()
         self._gateway_networks: tuple[WebSocketNetwork, ...] = ()
         self._environment: Environment | None = None  # kept, so that a forked process never destroys the store
         watch(self)
@@ -195,7 +198,7 @@ class NodeResources:
             random=random,
             network=self._network,
             spawn=self._spawner,
-            open_disk=lambda: ThreadDisk(loop, store, answers_on_loop=False),
+            open_disk=lambda: ThreadDisk(loop, store, answers_on_loop=False, note_seconds=self._commits.note),
             signer=self.home.signer,
             discovery=discovery,
             hits=hits,
@@ -239,18 +242,28 @@ class NodeResources:
             {"may_speak": judge.may_greet, "check_member": own.check},
         )
 
-    def open_gateways(self, node_id: str, clock: Clock, status: Callable[[], Later[Status]]) -> Endpoints:
+    def open_gateways(self, home: Home, log: LogProxy, status: Callable[[], Later[Status]]) -> Endpoints:
         """What the supervisor is to open and to dial for others than nodes. Raises MeshError."""
-        assert self._environment is not None
+        assert self._environment is not None and self._network is not None
+        nodes = self._network
+        measuring = NodeMeasuring(
+            self._environment,
+            log,
+            home.log_path,
+            self._commits,
+            status,
+            lambda: {"nodes": [nodes], "others": self._gateways.networks},
+        )
         endpoints = self._gateways.make(
             self._make_network,
-            node_id,
+            home.node_id,
             self._path,
-            clock,
+            self._environment.clock,
             self._environment.spawn,
             self._environment.limits,
             self._environment.hits.note,
             status,
+            measuring,
         )
         self._gateway_networks = tuple(self._gateways.networks)
         return endpoints

@@ -26,7 +26,7 @@ OPEN_LINK = (
 )
 PUT_AWAY = "write it down, put it away, and delete the file"
 OPEN_DOOR = (
-    "the clients' door is open to the network and not encrypted, so tokens can be read on their way: "
+    "the door for clients or metrics is open to the network and not encrypted, so tokens can be read on their way: "
     f"{SECURE_DOOR}, or open it at 127.0.0.1"
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -112,9 +113,12 @@ class LimitHits:
         self._clock = clock
         self._rows: dict[tuple[str, str], tuple[int, int]] = {}
         """Count and time of the last one in ms, by limit and whoever hit it; the one hit last is the last."""
+        self.counts: Counter[str] = Counter()
+        """All hits, by limit."""
 
     def note(self, limit: str, who: str) -> None:
         """The field `limit` of Limits was hit by `who`: a node id, a client, or an address without its port."""
+        self.counts[limit] += 1
         count, _ = self._rows.pop((limit, who), (0, 0))
         self._rows[limit, who] = count + 1, self._clock.now_ms()
         if len(self._rows) > MAX_HITS:

@@ -46,6 +46,7 @@ LAYERS = (
     ("mesh.app_node",),
     ("mesh.control",),
     ("mesh.notices", "mesh.listening"),
+    ("mesh.node_measuring",),
     ("mesh.node_resources",),
     ("mesh.node",),
     ("mesh",),

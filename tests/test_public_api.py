@@ -15,7 +15,7 @@ import pytest
 import mesh
 import mesh.lab
 import peers
-from mesh import Node, NodeLog
+from mesh import Node, NodeLog, View
 from mesh.cli.commands import app
 from mesh.cli.node.layers import UpOption
 from mesh.lab import Cluster, Room
@@ -42,6 +42,7 @@ SIGNATURES: dict[type, tuple[str, ...]] = {
         "add_peer(address)",
         "remove_peer(address)",
         "retry()",
+        "view(name, apply, *, types=None, version=1)",
         "start()",
         "stop()",
         "begin()",
@@ -63,6 +64,14 @@ SIGNATURES: dict[type, tuple[str, ...]] = {
         "change_meta(created, diff)",
         "keep(keeper)",
         "clean(*, reasons=None, before=None)",
+    ),
+    View: (
+        "get(key, default=None)",
+        "items(*, prefix='', limit=1000, after=None)",
+        "digest()",
+        "after(event)",
+        "on(event, listener)",
+        "retry()",
     ),
     Cluster: (
         "start(*names, links=None, store=None, mesh=None, app=None, serve=None, dial=None)",
@@ -102,11 +111,13 @@ SIGNATURES: dict[type, tuple[str, ...]] = {
 PROPERTIES = {
     Node: "node_id mesh home is_new clients_port clients_url door_ports",
     NodeLog: "last_added",
+    View: "error",
     Room: "node_id types events entries",
 }
 
-NODE_OPTIONS = """clients clients_cert clients_key clients_insecure clients_origins clients_hosts clients_role in_filter in_map
-    out_filter out_map upstream upstream_user upstream_token upstream_channels upstream_subprotocol upstream_role serve dial"""
+NODE_OPTIONS = """clients metrics clients_cert clients_key clients_insecure clients_origins clients_hosts clients_role in_filter
+    in_map out_filter out_map upstream upstream_user upstream_token upstream_channels upstream_subprotocol upstream_role serve
+    dial"""
 """Of Node, besides those in its signature."""
 
 EVERY_SYNC = """auth=None budgets=None clock credentials=None fix_time=False in_filter=None in_map=None other_synced=0
@@ -114,7 +125,7 @@ EVERY_SYNC = """auth=None budgets=None clock credentials=None fix_time=False in_
 ROLE_OPTIONS: dict[type, str] = {
     BaseSync: f"{EVERY_SYNC} ping=None protocol=5 timeout=None",
     RunPeerSync: """auth=None budgets=None boot='' clock credentials=None encoded=None fix_time=False gather_ms=... held=...
-        neighbours=None ping=4000 random spawn=None subprotocol=0 timeout=5000 turn=...""",
+        neighbours=None ping=4000 random release='' spawn=None subprotocol=0 timeout=5000 turn=...""",
     ClientSync: f"{EVERY_SYNC} ping=5000 protocol=None resends=True timeout=20000",
     ServerSync: f"{EVERY_SYNC} ping=10000 protocol=5 timeout=20000",
 }
@@ -124,6 +135,7 @@ COMMAND_LINE = {
     "mesh": "--home DIR $MESH_HOME | --version",
     "mesh up": "--name NAME | --mesh NAME | --existing | --open [=lan] | --listen HOST:PORT | --peer HOST:PORT ... | "
     "--mdns | --interface ADDRESS_OR_NAME ... | --requery SECONDS=45.0 | --limit NAME=VALUE ... | --clients HOST:PORT | "
+    "--metrics HOST:PORT | "
     "--clients-cert FILE | --clients-key FILE | --clients-insecure | --clients-origin ORIGIN ... | --clients-host NAME ... | "
     "--upstream URL | --upstream-user USER | --upstream-token TOKEN | --upstream-channel NAME ... | "
     "--upstream-subprotocol VERSION | --log-level debug,info,warning,error=warning | --log-format text,json=text | --json",
@@ -133,6 +145,7 @@ COMMAND_LINE = {
     "--type TYPE | --tail N | --limit N",
     "mesh peers": "--json",
     "mesh status": "--json",
+    "mesh doctor": "--json",
     "mesh stop": "",
     "mesh reload": "",
     "mesh help": "[TOPIC]",
@@ -191,7 +204,7 @@ STATUS_KEYS = """node_id mesh port discovery last_added events conflicts differi
     has_recovery_file ahead refused_events sessions paused doors clients turned_away limits views
     refused other_meshes peers clocks store_error"""
 SESSION_KEYS = "other_node_id state address lag missing restarts dialled reason"
-PEER_KEYS = "node_id state session addresses restarts since_ms behind behind_since_ms missing reason"
+PEER_KEYS = "node_id state session addresses restarts since_ms behind behind_since_ms missing clock_ahead_ms reason"
 META_KEYS = "created time dot added origin"
 BACKUP_KEYS = "file node_id events bytes with_keys"
 RESTORE_KEYS = "home node_id events made_ms is_same_node"
@@ -280,7 +293,9 @@ def test_objects_have_these_properties(kind: type) -> None:
 
 @pytest.mark.parametrize("name", NODE_OPTIONS.split())
 def test_a_node_takes_this_option_by_name(name: str, tmp_path: Path) -> None:
-    empty: Any = {} if name in {"serve", "dial"} else () if name.endswith("s") and name != "clients" else None
+    empty: Any = (
+        {} if name in {"serve", "dial"} else () if name.endswith("s") and name not in {"clients", "metrics"} else None
+    )
 
     Node("kitchen", home=tmp_path, **{name: empty})
     with pytest.raises(TypeError, match=f"{name}_too"):

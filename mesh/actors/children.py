@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
 
 import pykka
@@ -79,10 +79,17 @@ class Children(Generic[A]):
         ref = self.services.get(key)
         return None if ref is None else await _answer(ref.ask_to(method))
 
-    async def ask_sessions(self, method: Callable[[A], Any]) -> dict[str, Any]:
-        """What each session answers by its key, None if it is dead or takes more than CHILD_ANSWER_SECONDS."""
-        asked = {key: ref.ask_to(method) for key, ref in self.sessions.items()}
-        return {key: await _answer(asking) for key, asking in asked.items()}  # all are asked before the first wait
+    async def ask_sessions(
+        self, method: Callable[[A], Any], *, keys: Collection[str] | None = None, seconds: float = CHILD_ANSWER_SECONDS
+    ) -> dict[str, Any]:
+        """What each session answers by its key, None if it is dead or takes more than so many seconds.
+
+        `keys` are those that are asked; None: all.
+        """
+        asked = {key: ref.ask_to(method) for key, ref in self.sessions.items() if keys is None or key in keys}
+        return {
+            key: await _answer(asking, seconds) for key, asking in asked.items()
+        }  # all are asked before the first wait
 
     def tell(self, key: str, method: Callable[Concatenate[Any, P], Any], *args: P.args, **options: P.kwargs) -> None:
         """Call a method of a child; nothing happens if there is none or it is dead."""
@@ -101,11 +108,14 @@ class Children(Generic[A]):
         if self.sessions and not await is_in_time(self._all_closed, SESSIONS_CLOSE_SECONDS):
             self._on_notice(Notice("note", None, f"some sessions did not close within {SESSIONS_CLOSE_SECONDS:.0f} s"))
 
-    def on_failed(self, key: str, why: str, restart: Callable[[], Any] | None, *, name: str = "") -> bool:
+    def on_failed(
+        self, key: str, why: str, restart: Callable[[], Any] | None, *, name: str = "", kind: str = ""
+    ) -> bool:
         """Count a failure. `restart`, a function or coroutine function, is called after a delay, unless it pauses `key`.
 
-        Whether it restarts. `name` is for people, if it is not the key.
+        Whether it restarts. `name` is for people and `kind` for the count of failures, if they are not the key.
         """
+        self._environment.failures[kind or key] += 1
         now_seconds, share = self._environment.now_seconds(), self._environment.random.random()
         record, outcome = on_failure(self.failures.pop(key, Record()), now_seconds, why, share)
         self.failures[key] = record

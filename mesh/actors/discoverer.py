@@ -8,11 +8,9 @@ from typing import Any
 from mesh.actors.reports import AddressesGone, Failed, Noted, Report, Sighted
 from mesh.actors.runtime.loop_actor import LoopActor
 from mesh.actors.runtime.mailbox import Runtime
-from mesh.discovery.port import Announcement, Discovery, DiscoveryState
+from mesh.discovery.port import NOT_WANTED, Announcement, Discovery, DiscoveryState
 from peers.clock import Clock
 from peers.later import Later
-
-NOT_WANTED = DiscoveryState(is_on=False, why="this node was started without it (--no-mdns)")
 
 
 class Discoverer(LoopActor):

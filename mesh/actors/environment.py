@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
@@ -9,6 +10,7 @@ from typing import Any
 
 from mesh.actors.runtime.mailbox import Runtime
 from mesh.discovery.port import Discovery
+from mesh.membership.diagnosis.dial_backs import DialBacks
 from mesh.membership.diagnosis.disk_room import DiskUse
 from mesh.membership.known_hosts import KnownHosts
 from mesh.trust.tls import may_speak
@@ -39,6 +41,8 @@ class Environment:
     hits: LimitHits
     """Counts whenever one of `limits` was hit."""
     limits: Limits = Limits()  # noqa: RUF009 - it is frozen
+    failures: Counter[str] = field(default_factory=Counter)
+    """How often parts of the node failed, by their kind."""
     known_hosts: KnownHosts = field(default_factory=KnownHosts)
     """Kept by the membership, and read by the doors of the network."""
     shown_of_home: Callable[[], Mapping[str, Any]] = dict
@@ -53,6 +57,8 @@ class Environment:
     """Whether events of keys that never were in the mesh are adopted, if the log has any; else they stay here."""
     cpu_ms: Callable[[], float] = float
     """The processor time of this thread, in ms; always 0 in the lab, where it has no meaning."""
+    dial_backs: DialBacks = field(default_factory=DialBacks)
+    """Which requests of other nodes to be dialled are fulfilled."""
     budgets: Budgets = field(init=False)
     """What members may cost."""
 

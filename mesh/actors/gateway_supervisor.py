@@ -196,7 +196,7 @@ class GatewaySupervisor(LoopActor):
         text = f"the session with {row.node_id or row.subject} failed: {why}"
         self._on_notice(Notice("restarted", row.node_id or None, text, "a session of a client or line"))
         dial = partial(self._dial, row.endpoint) if isinstance(row.endpoint, DialOut) else None
-        self._children.on_failed(row.subject, why, dial)
+        self._children.on_failed(row.subject, why, dial, kind=row.endpoint.name)
 
     def _forget(self, key: str) -> None:
         self._rows.pop(key, None)

@@ -167,6 +167,11 @@ class LogProxy:
         """What is wrong with the disk; None while it works."""
         return self._health.trouble
 
+    @property
+    def waiting_adds(self) -> tuple[int, int]:
+        """How many events wait to be added, and their bytes."""
+        return self._waiting.shown
+
     def kept_by(self, keeper: LoopActorRef[Any]) -> None:
         """From now on requests go to `keeper`."""
         self._keeper = keeper

@@ -34,11 +34,13 @@ from mesh.actors.reports import (
 from mesh.actors.runtime.loop_actor import LoopActor
 from mesh.actors.runtime.mailbox import Runtime
 from mesh.actors.synchronized_waiters import SynchronizedWaiters
+from mesh.actors.watch.clock_watch import ClockWatch
+from mesh.actors.watch.examination import examine
 from mesh.discovery.port import Announcement
 from mesh.gateway.endpoints import Endpoints
 from mesh.membership.actions import Action, Ask, Close, Dial, LookAgain, Notice, Redial, Requery
-from mesh.membership.diagnosis.clocks import CHECK_SECONDS, Clocks
 from mesh.membership.diagnosis.disk_room import DiskRoom
+from mesh.membership.diagnosis.links import LinkRow
 from mesh.membership.diagnosis.rare_notices import RareNotices
 from mesh.membership.dialling.link_selection import Link
 from mesh.membership.dialling.refusals import ALONE_SECONDS, alone_sentence
@@ -46,7 +48,6 @@ from mesh.membership.membership import GOODBYE, Membership
 from mesh.membership.status import NO_DISCOVERY, Status, show_status
 from mesh.settings.config import Settings
 from peers.later import Later
-from peers.roles.clock_offset import Span
 from peers.roles.run_peer import RunPeerSync
 
 BEGIN_SECONDS = 10.0
@@ -94,7 +95,7 @@ class NodeSupervisor(LoopActor):
         self._address, self._ports = ListenAddress(0, ()), dict[str, int]()
         self._accepted, self._is_beginning = count(1), False
         self._begun: Later[None] = Later()
-        self._clocks = Clocks(self._membership)
+        self._clocks = ClockWatch(environment, self._membership, log, self._children, self._perform)
         self._undo_store = log.on("store", lambda sentence: self._on_notice(Notice("store", None, sentence)))
 
     @property
@@ -112,7 +113,7 @@ class NodeSupervisor(LoopActor):
             for start in (self._start_keeper, self._start_listener, self._start_gateway):
                 if not self._children.is_ending:
                     await start()
-            self._look_at_clocks()
+            self._clocks.begin()
             self._perform(self._membership.on_begin())
             if not self._children.is_ending:
                 await self._start_discovery()
@@ -140,11 +141,12 @@ class NodeSupervisor(LoopActor):
         described = await self._children.ask_sessions(PeerSession.describe)
         failures = {**self._children.failures, **self._membership.failures}
         gateway = {"doors": self._ports, **(await self._children.ask(GATEWAY, GatewaySupervisor.show) or {})}
-        self._read_clocks()
         gateway["discovery"] = await self._children.ask(DISCOVERY, Discoverer.describe)
-        gateway["clocks"] = self._clocks.rows()
-        gateway["limits"] = self._environment.hits.rows()
-        gateway |= self._environment.shown_of_home()
+        gateway |= {
+            "limits": self._environment.hits.rows(),
+            **self._clocks.shown(),
+            **self._environment.shown_of_home(),
+        }
         return show_status(
             self._settings,
             self._address.port,
@@ -156,6 +158,10 @@ class NodeSupervisor(LoopActor):
             now_ms=self._environment.clock.now_ms(),
             now_seconds=self._now(),
         )
+
+    async def examine(self) -> list[LinkRow]:
+        """What `mesh doctor` asks of the links of this node."""
+        return await examine(self._children, self._address.port)
 
     async def synchronized(self, peers: int, timeout_seconds: float, abandoned: Later[None]) -> None:
         """See SynchronizedWaiters.wait."""
@@ -197,7 +203,7 @@ class NodeSupervisor(LoopActor):
             case Answered(key, connection_id):
                 self._perform(membership.on_answered(key, connection_id, self._now()))
             case Compared(key, span):
-                self._on_compared(key, span)
+                self._clocks.on_compared(key, span)
             case StateChanged(key, state):
                 self._perform(membership.on_state(key, state))
             case Closed(key, reason, note, cause, outcome):
@@ -232,19 +238,6 @@ class NodeSupervisor(LoopActor):
         self._perform(
             self._membership.on_greeted(report.key, report.other_node_id, link, report.held, report.address, now)
         )
-
-    def _on_compared(self, key: str, span: Span) -> None:
-        session = self._membership.sessions.get(key)
-        if session is not None and session.other_node_id is not None:
-            self._perform(self._clocks.on_compared(session.other_node_id, span))
-
-    def _look_at_clocks(self) -> None:
-        self._read_clocks()
-        self._children.later(CHECK_SECONDS, self._look_at_clocks)
-
-    def _read_clocks(self) -> None:
-        clock = self._environment.clock
-        self._perform(self._clocks.on_reading(clock.now_ms(), clock.uptime_ms(), self._log.clock_ms))
 
     def _on_failed(self, key: str, why: str) -> None:
         if key in self._children.sessions:

@@ -22,13 +22,17 @@ from mesh.actors.reports import (
 )
 from mesh.actors.runtime.mailbox import Runtime
 from mesh.actors.session_base import SessionBase
+from mesh.actors.watch.dial_back import DialBack
 from mesh.membership.diagnosis.clones import TAKEN, TAKEN_REASON
+from mesh.membership.diagnosis.links import LinkRow, link_row
 from mesh.membership.dialling.link_selection import gather_ms
 from mesh.membership.dialling.refusals import ANOTHER_MESH, CLONED, THIS_NODE
 from mesh.membership.failed_sessions import PAUSED
 from mesh.membership.membership import Membership
 from mesh.membership.session_record import NOTHING_KNOWN, LinkOutcome
 from mesh.settings.config import Settings
+from mesh.version import __version__
+from peers.codec.run_messages import Reached
 from peers.errors import SyncError
 from peers.later import Later
 from peers.log.run_log import RunCommit
@@ -85,6 +89,7 @@ class PeerSession(SessionBase[RunPeerSync]):
         self._reported_state = ""
         self._refused: set[str] = set()
         """Sentences about events that were not taken; each is noted once."""
+        self._dial_back = DialBack(environment, self.into_mailbox)
         self._undo_commit = log.on("commit", self._on_commit)
 
     @property
@@ -145,8 +150,21 @@ class PeerSession(SessionBase[RunPeerSync]):
         if sign.exception is None:
             self._tell(answered)
 
+    def examine(self) -> LinkRow | None:
+        """What is known of the link, if there is one."""
+        return link_row(self._role, sends_small=self._membership.max_segment(self._key) is not None)
+
+    def ask_reach(self, port: int) -> Later[Reached | None]:
+        """Ask the other node to dial this machine at `port`: its answer, or None when the link ends before."""
+        answered: Later[Reached | None] = Later()
+        if self._role is None:
+            return Later.done(None)
+        self._role.ask_reach(port).then(lambda asked: answered.set(None if asked.exception else asked.result()))
+        return answered
+
     def on_stop(self) -> None:
         self._undo_commit()
+        self._dial_back.close()
         closed = self._closed(self._farewell)
         self._end(self._farewell)
         self._tell(closed)
@@ -160,6 +178,7 @@ class PeerSession(SessionBase[RunPeerSync]):
             credentials=self._settings.credentials,
             auth=self._judge,
             boot=self._settings.instance,
+            release=__version__,
             held=self._membership.sessions.held,
             gather_ms=self._gather_ms,
             encoded=self._log.encoded,
@@ -172,6 +191,7 @@ class PeerSession(SessionBase[RunPeerSync]):
         role.on("state", self._on_state)
         role.on("apart", self._on_apart)
         role.on("refused", self._on_event_refused)
+        role.on("reach", partial(self._dial_back.begin, role))
         connection.on("disconnect", self.into_mailbox(self._on_disconnect))
         if self._accepted is None:
             connection.connect()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from functools import partial
 from queue import Empty, SimpleQueue
+from time import perf_counter
 from typing import Any, Generic, Protocol, TypeVar
 
 from mesh.forking import work_lock
@@ -45,9 +46,18 @@ class ThreadDisk(Generic[S]):
     group fails, each of its pieces is tried in a transaction of its own.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, store: S, *, answers_on_loop: bool = True) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        store: S,
+        *,
+        answers_on_loop: bool = True,
+        note_seconds: Callable[[float], None] | None = None,
+    ) -> None:
+        """`note_seconds` is called in the thread with the length of each transaction."""
         self._loop = loop
         self._answers_on_loop = answers_on_loop
+        self._note_seconds = note_seconds
         self._store = store
         self._waiting: SimpleQueue[_Piece[S] | None] = SimpleQueue()
         self._left = 0
@@ -108,12 +118,15 @@ class ThreadDisk(Generic[S]):
             if not self._is_open:
                 self._store.open()
                 self._is_open = True
+            begun = perf_counter()
             with self._store.transaction():
                 results: list[tuple[Later[Any], Any, Exception | None]] = []
                 for work, later in group:
                     self._left = len(group) - len(results) - 1
                     results.append((later, work(self._store), None))
-                return results
+            if self._note_seconds is not None:
+                self._note_seconds(perf_counter() - begun)
+            return results
         except Exception as error:  # noqa: BLE001 - raised where the result is read
             if len(group) == 1:
                 return [(group[0][1], None, error)]

@@ -147,7 +147,7 @@ def view(*, events: int, as_json: bool) -> None:
     """What a view costs.
 
     A counter by key, in a node alone: how fast it folds a log, a late event, a start over what is folded, reads, and by how
-    much an open view makes `add` dearer. Processor time of all threads, but for the start.
+    much longer adds take while a view is open. Processor time of all threads, but for the start and the adds.
 
     \b
     mesh bench view

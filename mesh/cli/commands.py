@@ -28,6 +28,7 @@ from mesh.cli.node.service import service
 from mesh.cli.peer import peer, wait
 from mesh.cli.scenario import scenario
 from mesh.cli.token import token
+from mesh.cli.watch.doctor import doctor
 from mesh.errors import MeshError
 from mesh.terminal import output
 from mesh.terminal.output import INTERRUPTED
@@ -238,7 +239,7 @@ def retry(context: click.Context) -> None:
 
 
 COMMANDS = (
-    *(up, config, add, log, peers, status, stop, reload, retry, wait, peer, token),
+    *(up, config, add, log, peers, status, doctor, stop, reload, retry, wait, peer, token),
     *(found, invite, join, recover, members, facts, revoke, leave),
     *(backup, restore, upgrade, service, bench, scenario, show_help),
 )

@@ -60,6 +60,10 @@ class ControlClient:
         """The object of `mesh status --json`, see mesh.membership.status."""
         return self._ask(messages.Show(), messages.Shown).status
 
+    def examine(self) -> list[dict[str, Any]]:
+        """The rows of Node.examine."""
+        return self._ask(messages.Examine(), messages.Examined).links
+
     def retry(self) -> None:
         """Let the node start again what it paused or refused."""
         self._ask(messages.Retry(), messages.Done)

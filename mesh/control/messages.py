@@ -75,6 +75,10 @@ class Retry(Struct, tag_field="do", tag="retry", forbid_unknown_fields=True):
     """Start again what is paused or refused. Answer: Done."""
 
 
+class Examine(Struct, tag_field="do", tag="examine", forbid_unknown_fields=True):
+    """Look at the links of the node, and let others dial it. Answer: Examined."""
+
+
 class Reload(Struct, tag_field="do", tag="reload", forbid_unknown_fields=True):
     """Read the options of the node again. Answer: Reloaded."""
 
@@ -196,6 +200,12 @@ class Left(Struct, tag_field="is", tag="left"):
     """How many nodes have taken the fact that it has."""
 
 
+class Examined(Struct, tag_field="is", tag="examined"):
+    """The rows of Node.examine."""
+
+    links: list[dict[str, Any]]
+
+
 class Reloaded(Struct, tag_field="is", tag="reloaded"):
     """What was taken over, and what was not."""
 
@@ -216,6 +226,7 @@ Request = (
     Add
     | Read
     | Show
+    | Examine
     | Reload
     | Retry
     | Wait
@@ -228,7 +239,7 @@ Request = (
     | LeaveMesh
     | Stop
 )
-Answer = Added | Events | Shown | Reloaded | Peers | Texts | Invited | CutShown | Left | Done | Failure
+Answer = Added | Events | Shown | Examined | Reloaded | Peers | Texts | Invited | CutShown | Left | Done | Failure
 
 _REQUEST: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 _ANSWER: msgspec.json.Decoder[Answer] = msgspec.json.Decoder(Answer)

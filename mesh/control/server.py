@@ -19,6 +19,7 @@ from mesh.control.messages import Answer, Confirmed, Failure, Rejected, Request
 from mesh.control.unix_socket import listen_in
 from mesh.errors import MeshError
 from mesh.log_walks import Follower
+from mesh.membership.diagnosis.links import LinkRow
 from mesh.membership.status import Status
 from mesh.node_log import NodeLog
 from mesh.settings.paths import SOCKET_FILE
@@ -56,6 +57,7 @@ class ServedNode(Protocol):
     @property
     def log(self) -> NodeLog: ...
     def status(self) -> Later[Status]: ...
+    def examine(self) -> Later[list[LinkRow]]: ...
     def synchronized(self, *, peers: int, timeout: float) -> Later[None]: ...
     def static_peers(self) -> Later[list[dict[str, str | None]]]: ...
     def add_peer(self, address: str) -> Later[None]: ...
@@ -251,6 +253,8 @@ class _Connection:
                 await (self._follow(request) if request.follow else self._page(request))
             case messages.Show():
                 await self._send(messages.Shown({**await self._node.status()}))
+            case messages.Examine():
+                await self._send(messages.Examined([{**row} for row in await self._node.examine()]))
             case messages.Reload():
                 await self._send(messages.Reloaded(self._node.reload()))
             case messages.Retry():

@@ -70,6 +70,10 @@ class DiscoveryState:
         return f"warning: {sentence}, but {self.why}" if self.why else sentence
 
 
+NOT_WANTED = DiscoveryState(is_on=False, why="this node was started without it (--no-mdns)")
+"""Of a node that looks for no others."""
+
+
 def ignore_state(state: DiscoveryState) -> None:
     """For callers of `Discovery.start` that do not need its state."""
 

@@ -16,6 +16,9 @@ from peers.transport.web_socket import MAX_CLIENT_FRAME
 CLIENTS_KEY = "clients"
 """The key of this port in `Node.door_ports` and in JSON."""
 CLIENTS_DOOR = "the clients' door"
+METRICS_KEY = "metrics"
+"""The same of the port for metrics alone."""
+METRICS_DOOR = "the metrics' door"
 TOO_LONG = encode_plain(
     Debug(
         "error",
@@ -35,7 +38,7 @@ class Listen:
     """A port to open: each connection that is accepted there gets a session with this role."""
 
     key: str
-    """For programs: `clients`, or the HOST:PORT of the option `serve`."""
+    """For programs: `clients`, `metrics`, or the HOST:PORT of the option `serve`."""
     name: str
     """For people: `the clients' door`, `the door :5000`."""
     host: str

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from mesh.errors import MeshError
 from mesh.gateway.endpoints import CLIENTS_KEY, TOO_LONG, DialOut, Endpoints, Listen
+from mesh.gateway.metrics.measured import Measuring
 from mesh.gateway.options import GatewayOptions
 from mesh.gateway.turned_away import TurnedAway
 from mesh.membership.status import Status
@@ -24,6 +25,7 @@ from peers.transport.web_socket import MAX_CLIENT_FRAME, WebSocketNetwork
 
 if TYPE_CHECKING:  # they are loaded with the options that ask for them
     from mesh.gateway.clients.http import ClientGateway, HttpRequests
+    from mesh.gateway.metrics.monitoring import Monitoring
 
 UPSTREAM = "the upstream server"
 UPSTREAM_ADVICE = {
@@ -42,16 +44,24 @@ class Gateways:
         self._options = options
         self._serve, self._dial = options.get("serve", {}), options.get("dial", {})
         self._upstream_url = options.get("upstream")
-        address = options.get("clients")
+        clients, metrics = options.get("clients"), options.get("metrics")
         self._clients: ClientGateway | None = None
-        if address is not None:
+        self._doors: list[ClientGateway] = []
+        """The ports that answer HTTP requests: that for clients and that for metrics alone."""
+        if clients is not None or metrics is not None:
             from mesh.gateway.clients.http import ClientGateway
 
-            self._clients = ClientGateway(address, options)
+            if clients is not None:
+                self._clients = ClientGateway(clients, options)
+                self._doors.append(self._clients)
+            if metrics is not None:
+                self._doors.append(ClientGateway(metrics, options, has_clients=False))
         self._served = [(address, *parse_address(address, "the address to serve at")) for address in self._serve]
         for url in (*self._dial, *([self._upstream_url] if self._upstream_url else [])):
             _check_url(url)
-        self._requests: HttpRequests | None = None
+        self._requests: dict[str, HttpRequests] = {}
+        """What answers at these ports, by `Listen.key`."""
+        self._monitoring: Monitoring | None = None
         self.networks: list[WebSocketNetwork] = []
         """The networks of all ports and connections, while the node runs."""
         self.ports: Mapping[str, int] = {}
@@ -74,7 +84,7 @@ class Gateways:
     @property
     def is_in_clear(self) -> bool:
         """Whether clients from other machines send their tokens without encryption."""
-        return self._clients is not None and self._clients.is_in_clear
+        return any(door.is_in_clear for door in self._doors)
 
     def make(
         self,
@@ -86,28 +96,34 @@ class Gateways:
         limits: Limits,
         note: Note,
         status: Callable[[], Later[Status]],
+        measuring: Measuring,
     ) -> Endpoints:
         """What to open and to dial. Raises MeshError for a certificate that cannot be used.
 
         `make_network` makes a network from the options that are not the same for all of a node; `note` gets the limits that are
-        hit.
+        hit; `status` is what the port for clients shows, `measuring` where metrics come from.
         """
         listens: list[Listen] = []
         frame_memory, turned_away = FrameMemory(), TurnedAway(clock)
-        if self._clients is not None:
-            listen, network, self._requests = self._clients.make(
-                make_network,
-                home,
-                clock=clock,
-                spawn=spawn,
-                limits=limits,
-                note=note,
-                status=status,
-                frame_memory=frame_memory,
-                turned_away=turned_away,
-            )
-            listens.append(listen)
-            self.networks.append(network)
+        if self._doors:
+            from mesh.gateway.metrics.monitoring import Monitoring
+
+            self._monitoring = Monitoring(measuring, clock, turned_away)
+            for door in self._doors:
+                listen, network, self._requests[door.key] = door.make(
+                    make_network,
+                    home,
+                    clock=clock,
+                    spawn=spawn,
+                    limits=limits,
+                    note=note,
+                    status=status,
+                    monitoring=self._monitoring,
+                    frame_memory=frame_memory,
+                    turned_away=turned_away,
+                )
+                listens.append(listen)
+                self.networks.append(network)
         network = make_network(
             max_frame=MAX_CLIENT_FRAME,
             binary="ignore",
@@ -128,18 +144,20 @@ class Gateways:
     def opened(self, ports: Mapping[str, int]) -> None:
         """The ports are open: their numbers, by `Listen.key`."""
         self.ports = ports
-        if self._requests is not None:
-            self._requests.port = ports[CLIENTS_KEY]
+        for key, requests in self._requests.items():
+            requests.port = ports[key]
 
     def renew_certificate(self) -> None:
         """See Node.renew_clients_certificate."""
-        if self._clients is not None:
-            self._clients.renew_certificate()
+        for door in self._doors:
+            door.renew_certificate()
 
     async def close(self) -> None:
         """Close all networks. A second call does nothing."""
         networks, self.networks = self.networks, []
         self.ports = {}
+        if self._monitoring is not None:
+            self._monitoring.close()
         for network in networks:
             await network.close()
 

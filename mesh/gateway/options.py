@@ -26,12 +26,17 @@ class GatewayOptions(TypedDict, total=False):
     Node raises MeshError, with a sentence, for values that cannot be used, and TypeError for a name that is not listed here.
 
         Node("kitchen", clients="127.0.0.1:8080", out_filter=lambda event, meta, user: event.get("to", user) == user)
+        Node("kitchen", metrics="127.0.0.1:9464")
         Node("kitchen", upstream="wss://logux.example", upstream_user="10", upstream_token="secret")
         Node("kitchen", serve={":5000": WavingSync}, dial={"192.168.1.7:5000": WavingSync})
     """
 
     clients: str | None
     """HOST:PORT at which Logux clients and browsers connect; port 0 takes a free one. None: no such port is opened."""
+    metrics: str | None
+    """HOST:PORT at which programs that watch the node ask for `/metrics`, `/healthz` and `/readyz`, and for nothing else; port
+    0 takes a free one. The port for clients has them too. From other machines each request needs a token of `mesh token`, and
+    what holds for TLS at the port for clients holds here. None: no such port is opened."""
     clients_cert: str | Path | None
     """PEM file with the certificate and its chain; with `clients_key`, the port speaks TLS."""
     clients_key: str | Path | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -25,12 +26,15 @@ class TurnedAway:
 
     def __init__(self, clock: Clock) -> None:
         self.tell: Callable[[str], None] = lambda _line: None
+        self.counts: Counter[str] = Counter()
+        """All refusals, by port; of those at none of ours by the name of the line."""
         self._clock = clock
         self._rows: dict[tuple[str, str, str, str], _Row] = {}
         """By port, address, name and reason; the newest last."""
 
     def note(self, door: str, address: str, name: str, why: str) -> None:
         """A connection from `address` was refused at `door`; `name` is the node id that it claimed, empty without one."""
+        self.counts[door] += 1
         shown = name if len(name) <= MAX_SHOWN_CHARACTERS else f"{name[:MAX_SHOWN_CHARACTERS]}..."
         key = (door, address_key(address), shown, why)
         row = self._rows.pop(key, None) or _Row()

@@ -48,6 +48,7 @@ _NOTHING_OUTSIDE: dict[str, Any] = {
     "limits": [],
     "views": [],
     "clocks": [],
+    "ahead_ms": {},
 }
 
 
@@ -75,10 +76,14 @@ class Status(LogStatus):
     - `waiting`: events that are kept and not shown, since their times are further in the future than `max_future_seconds`
     - `old_log_bytes`: size of the file that the upgrade from an older release kept, 0 without one
     - `has_recovery_file`: whether the recovery code of the mesh is still in a file of the home: it has to be put away
+    - of a row of `views`: `place`, the time and `created` of the last event that is folded; `behind`, how many events of the
+      log it has not looked at; `folded_without`, how many were cleaned before it could; `rebuild`, how far the state is that
+      will answer in place of this one; `error`, why it has stopped; `store_error`, what its disk says
     - `other_meshes`: number of other meshes that announce themselves on this network
     - of a row of `peers`: `since_ms`, when its `state` began; `reason`, why it is not connected, or takes no events of others,
       else empty; `behind`, how many of our events it lacks (None if it never greeted); `behind_since_ms`, when it was last
       known to have them all (None while it has); `missing`, how many of its events we lack (None without a session);
+      `clock_ahead_ms`, by how much its clock is ahead of ours at least, negative if behind (None while that is not known);
       `addresses`, those to dial, or the one from which it dialled us
     - of a row of `sessions`: `lag`, how many of our events the other end has not confirmed; `missing`, how many of the events
       that it had at its greeting have not come yet
@@ -134,9 +139,9 @@ def show_status(
 
     `described` has what each session shows of itself, by its key. `outside` has what does not come from the arguments before:
     the ports of `doors`, the sessions of `clients`, what is `paused` there, who was `turned_away`; the state of `discovery`
-    (None: it does not run); the rows of wrong `clocks` (see mesh.membership.diagnosis.clocks.Clocks.rows); `old_log_bytes`
-    and `has_recovery_file`; the `limits` that were hit (see peers.limits.LimitHits.rows). `now_ms` is the time of the wall
-    clock, `now_seconds` that of the monotonic clock.
+    (None: it does not run); the rows of wrong `clocks`, and by how much the clock of each node is `ahead_ms` (see
+    mesh.membership.diagnosis.clocks.Clocks); `old_log_bytes` and `has_recovery_file`; the rows of `views`; the `limits` that
+    were hit (see peers.limits.LimitHits.rows). `now_ms` is of the wall clock, `now_seconds` of the monotonic clock.
     """
     others = _NOTHING_OUTSIDE | dict(outside or {})
     return {
@@ -158,7 +163,9 @@ def show_status(
         "views": others["views"],
         "refused": _refused(membership),
         "other_meshes": membership.other_meshes.count,
-        "peers": _peers(membership, described, log.state.last_position, now_ms - now_seconds * 1000),
+        "peers": _peers(
+            membership, described, others["ahead_ms"], log.state.last_position, now_ms - now_seconds * 1000
+        ),
         "clocks": others["clocks"],
         "store_error": log.store_trouble.shown() if log.store_trouble is not None else None,
     }
@@ -217,7 +224,11 @@ def _refused(membership: Membership) -> list[RefusedStatus]:
 
 
 def _peers(
-    membership: Membership, described: Mapping[str, Mapping[str, Any] | None], last_position: int, began_ms: float
+    membership: Membership,
+    described: Mapping[str, Mapping[str, Any] | None],
+    ahead_ms: Mapping[str, int],
+    last_position: int,
+    began_ms: float,
 ) -> list[PeerStatus]:
     """`last_position` is of our log; `began_ms` is the wall clock's time at 0 of the monotonic clock."""
     rows: list[PeerStatus] = []
@@ -238,6 +249,7 @@ def _peers(
                 "behind": behind,
                 "behind_since_ms": round(began_ms + since * 1000) if behind and since is not None else None,
                 "missing": shown.get("missing"),
+                "clock_ahead_ms": ahead_ms.get(node_id),
                 "reason": _reason(member, record, is_met=bool(met), has_room=shown.get("has_room", True)),
             }
         )

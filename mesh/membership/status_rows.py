@@ -47,6 +47,7 @@ class PeerStatus(TypedDict):
     behind: int | None
     behind_since_ms: int | None
     missing: int | None
+    clock_ahead_ms: int | None
     reason: str
 
 

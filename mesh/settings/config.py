@@ -28,6 +28,8 @@ MAX_INVITE_USES = 100
 """How many nodes may join by one."""
 EVERY_ADDRESS = ""
 """The host to listen at all addresses of this machine, IPv4 and IPv6."""
+ONLY_HERE = "127.0.0.1"
+"""Where an open node of this machine alone listens and looks for others."""
 
 
 @dataclass(frozen=True, slots=True)

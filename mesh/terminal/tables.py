@@ -29,6 +29,9 @@ STATE_COLOURS = {
     "revoked": "red",
     "void": "red",
     "left": "yellow",
+    "ok": "green",
+    "look": "yellow",
+    "wrong": "red",
 }
 
 
@@ -181,7 +184,25 @@ def show_status(status: dict[str, Any]) -> str:
             for row in status["turned_away"]
         ]
         shown.append(table(("turned away at", "from", "as", "times", "last", "why"), rows))
+    if status.get("views"):
+        shown.append(table(_VIEW_HEADINGS, [_view(row) for row in status["views"]]))
     return tables(shown)
+
+
+_VIEW_HEADINGS = ("view", "version", "keys", "events folded", "behind", "folded without", "state")
+
+
+def _view(row: dict[str, Any]) -> tuple[str, ...]:
+    numbers = [str(row.get(key, "-")) for key in ("version", "keys", "events", "behind", "folded_without")]
+    state, rebuild, error = "folds", row["rebuild"], row["error"]
+    if rebuild is not None:
+        state = f"folds anew: {rebuild['events']} events of {rebuild['of']}"
+    if row["store_error"]:
+        state = f"the disk fails: {row['store_error']}"
+    if error is not None:
+        where = f" at an event of type {error['type']!r}, {error['created']}" if "type" in error else ""
+        state = f"stopped{where}: {error['why']}"
+    return (row["name"], *numbers, state)
 
 
 def _old_log(status: dict[str, Any]) -> list[tuple[str, str]]:

@@ -95,8 +95,9 @@ class Feed:
         last = fed.entries[-1] if fed.entries else None
         mark = last.created if last is not None and last.added == fed.until else None
         self.changed.update((target, None) for _, target in undone_among(fed.entries))
-        wanted = fold.wanted(entry for entry in entries if entry.created not in fed.undone)
-        return fold.take(wanted, fed.until, mark)
+        undone = fed.undone
+        entries = [entry for entry in entries if entry.created not in undone] if undone else entries
+        return fold.take(entries, fed.until, mark)
 
     async def walk(self, fold: Fold) -> None:
         """Give the fold the events that follow in log order."""

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from mesh.views.layers import Layers
-from mesh.views.state import Change, ViewState
+from mesh.views.state import Changes, ViewState
 from mesh.views.store import Flush, Olds, ViewProgress, ViewStore
 from mesh.views.undo import Rewinder, place_of
 from peers.events.created import Created
@@ -76,15 +76,20 @@ class Fold:
         return [entry for entry in entries if is_wanted(_decode_type(entry.body).type)]
 
     def take(self, entries: Sequence[Entry], until: int, mark: Created | None) -> Place | None:
-        """New events, with an `added` up to `until`; `mark` is the `created` of that. Nothing is to be done before.
+        """New events of any type, with an `added` up to `until`; `mark` is the `created` of that. Nothing is to be done before.
 
         If memory does not reach back to the first late one, its place: then `go_back` must follow.
         """
-        new = sorted(entries, key=place_of)
         self.added, self.mark = until, mark
         self.is_changed = True
-        self._due += len(new)
-        new = [entry for entry in new if not self.is_ahead(place_of(entry))]
+        new = sorted(entries, key=place_of)
+        is_late = bool(new) and self.place is not None and place_of(new[0]) <= self.place
+        if not is_late and not self.is_walking:  # nearly always; fold_some leaves out those of other types
+            self.todo = new[::-1]
+            return None
+        wanted = self.wanted(new)
+        self._due += len(wanted)
+        new = [entry for entry in wanted if not self.is_ahead(place_of(entry))]
         if not new:
             return None
         place = place_of(new[0])
@@ -143,15 +148,15 @@ class Fold:
 
     # Folding
 
-    def fold_some(self, most: int, keys: dict[str, None]) -> None:
-        """Fold up to so many events of `todo`; `keys` gets the keys that changed.
+    def fold_some(self, most: int, keys: dict[str, None] | None) -> None:
+        """Fold up to so many events of `todo`; `keys`, if it is given, gets the keys that changed.
 
         Raises what `apply` raises; then the event stays in `todo`, and those before it are folded.
         """
         todo, state, is_wanted = self.todo, self._state, self._is_wanted
         apply, commit = self._apply, self.layers.commit
         done: list[Entry] = []
-        changes: list[list[Change]] = []
+        changes: list[Changes] = []
         with self.layers.lock:
             try:
                 for _ in range(min(most, len(todo))):
@@ -175,7 +180,8 @@ class Fold:
                     self.place = place_of(done[-1])
                     self.folded += len(done)
                     self.is_changed = True
-                    keys.update({key: None for some in changes for key, _, _ in some})
+                    if keys is not None:
+                        keys.update({key: None for some in changes for key, _, _ in some})
 
     def settle(self, *, is_sure: bool) -> list[str]:
         """To be called when `todo` is done, or from time to time: show what was folded again, once it is whole.

@@ -28,8 +28,10 @@ LOG = logging.getLogger(__name__)
 FOLD_MS = 4.0
 FOLD_EVENTS = 1_000
 """A turn of a fold ends after one or the other."""
-EVENTS_BETWEEN_LOOKS = 20
+EVENTS_BETWEEN_LOOKS = 50
 """Events between two looks at the clock."""
+FOLD_AFTER_MS = 3.0
+"""Between a commit of the log and its fold where nobody waits for that: what is added meanwhile goes to the disk first."""
 FLUSH_MS = 500.0
 """Between a change and its flush, at most, while the disk works."""
 FLUSH_EVENTS = 20_000
@@ -76,6 +78,7 @@ class ViewKeeper(LoopActor):
         """While there is nothing to do."""
         self._is_closing = False
         self._since_flush = 0
+        self._undo_wake: Undo | None = None
         self._undo_flush: Undo | None = None
         self._undo_log: Undo | None = None
         self._waiters: list[tuple[int, Place | None, Later[None]]] = []
@@ -101,6 +104,7 @@ class ViewKeeper(LoopActor):
         else:
             self._waiters.append((added, place, done))
             self._answer()
+            self._wake()
         return done
 
     def retry(self) -> Later[None]:
@@ -138,9 +142,15 @@ class ViewKeeper(LoopActor):
     def _on_commit(self, commit: RunCommit) -> None:
         """In a turn of the log: note what a look at the log does not show any more."""
         self._feed.on_commit(commit)
-        self._wake()
+        if self._waiters:
+            self._wake()
+        elif self._idle is not None and self._undo_wake is None:
+            self._undo_wake = self._clock.call_later(FOLD_AFTER_MS, self.into_mailbox(self._wake))
 
     def _wake(self) -> None:
+        if self._undo_wake is not None:
+            self._undo_wake()
+            self._undo_wake = None
         idle, self._idle = self._idle, None
         if idle is not None:
             self.defer(idle.set)
@@ -203,7 +213,7 @@ class ViewKeeper(LoopActor):
     def _fold_some(self, fold: Fold) -> None:
         clock = self._clock
         until = clock.elapsed_ms() + FOLD_MS
-        keys: dict[str, None] = {}
+        keys: dict[str, None] | None = {} if self._shown.emitter.has_listeners("change") else None
         is_hidden, before = fold.is_rewound, fold.folded
         try:
             for _ in range(FOLD_EVENTS // EVENTS_BETWEEN_LOOKS):
@@ -214,7 +224,7 @@ class ViewKeeper(LoopActor):
             self._stop_at(fold.todo[-1], error)
         self._since_flush += fold.folded - before
         shown = fold.settle(is_sure=self._feed.is_heeded)
-        self._tell(fold, shown if is_hidden else list(keys))
+        self._tell(fold, shown if is_hidden else list(keys or ()))
         if self._since_flush >= (FLUSH_EVENTS if fold is self._answering else BUILD_FLUSH_EVENTS):
             self._flush()
         else:
@@ -330,10 +340,9 @@ class ViewKeeper(LoopActor):
             self._shown.tell(keys)
 
     def _end(self, why: str) -> None:
-        if self._undo_flush is not None:
-            self._undo_flush()
-        if self._undo_log is not None:
-            self._undo_log()
+        for undo in self._undo_wake, self._undo_flush, self._undo_log:
+            if undo is not None:
+                undo()
         self._fail_waiters(f"the view {self._wanted.name!r} has ended: {why}")
         if not self._opened.is_done:
             self._opened.fail(MeshError(f"the view {self._wanted.name!r} has ended: {why}"))
@@ -344,7 +353,8 @@ class ViewKeeper(LoopActor):
         stop = self._shown.stop
         row: dict[str, Any] = {"name": self._wanted.name, "version": self._wanted.version, "types": self._wanted.types}
         waits = self._idle is None  # for a rewind, as a rule
-        row |= {"behind": max(0, last - (shown.added if shown is not None else 0), int(waits))}
+        unfolded = last if shown is None else last - shown.added + len(shown.todo)
+        row |= {"behind": max(0, unfolded, int(waits))}
         row |= shown.shown() if shown is not None else {}
         row["rebuild"] = None if fold is None or fold is self._answering else fold.shown() | {"of": fold.added}
         row["error"] = None if stop is None else stop.shown

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from mesh.forking import work_lock
-from mesh.views.state import Change
+from mesh.views.state import Change, Changes
 from mesh.views.store import Olds, ViewStore, changed_digest
 from mesh.views.values import Text, decode
 
@@ -81,7 +81,7 @@ class Layers:
                 yield key
         yield from news[at:]
 
-    def commit(self, changes: list[Change]) -> None:
+    def commit(self, changes: Changes) -> None:
         """One fold is done: readers see all of it, or nothing, as in a rewind. The caller holds `lock`."""
         shadow = self.shadow
         if shadow is None:
@@ -155,7 +155,7 @@ class Layers:
 
     # Parts
 
-    def _set(self, changes: list[Change]) -> None:
+    def _set(self, changes: Iterable[Change]) -> None:
         top = self._top
         news, before = top.news, top.before
         for key, old, new in changes:

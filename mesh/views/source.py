@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Sequence, Set
 from hashlib import sha256
 from typing import NamedTuple
 
 from mesh.views.undo import place_of
+from peers.events.columns import size_of
 from peers.events.created import Created
 from peers.events.entry import Entry
 from peers.stores.run_store import RunStore
-from peers.stores.store import Place
+from peers.stores.store import PAGE_EVENTS, Place
 from peers.stores.undo import undone_by
 
-PAGE = 1_000
-"""Events that one look at the log reads."""
+PAGE = 2_000
+READ_PAGE_BYTES = 2 * 1024 * 1024
+"""Events that one look at the log reads, or bytes of events: it ends after one or the other."""
+READ_STEP = PAGE_EVENTS
+"""Events that it reads at once: at most 128 MiB, since each has 256 KiB at most."""
 MAX_COPIES = 1_000
 """Events of which copies differ that are watched: the last ones."""
 CLEANED_BYTES = 8 * 1024 * 1024
@@ -42,17 +46,30 @@ class Walked(NamedTuple):
 
 def read_new(store: RunStore, after: int, cleaned: Collection[Created]) -> Fed:
     """Events that were added after one."""
-    entries = store.each(order="added", since=after, limit=PAGE)
-    is_end = len(entries) < PAGE
+    entries, is_end = _read(
+        lambda last: store.each(order="added", since=last.added if last else after, limit=READ_STEP)
+    )
     until = max(after, store.state.last_added) if is_end else entries[-1].added
     return Fed(entries, until, _undone(store, entries, cleaned))
 
 
 def read_on(store: RunStore, after: Place | None, cleaned: Collection[Created]) -> Walked:
     """Events after a place."""
-    entries = store.each(order="created", younger_than=after, limit=PAGE)
-    end = None if len(entries) < PAGE else place_of(entries[-1])
-    return Walked(entries, end, _undone(store, entries, cleaned))
+    entries, is_end = _read(lambda last: store.each(younger_than=place_of(last) if last else after, limit=READ_STEP))
+    return Walked(entries, None if is_end else place_of(entries[-1]), _undone(store, entries, cleaned))
+
+
+def _read(read: Callable[[Entry | None], Sequence[Entry]]) -> tuple[list[Entry], bool]:
+    """What `read` gives after each last event, and whether that is all."""
+    entries: list[Entry] = []
+    size = 0
+    while len(entries) < PAGE and size < READ_PAGE_BYTES:
+        some = read(entries[-1] if entries else None)
+        entries += some
+        size += size_of(some)
+        if len(some) < READ_STEP:
+            return entries, True
+    return entries, False
 
 
 def _undone(store: RunStore, entries: Sequence[Entry], cleaned: Collection[Created]) -> Set[Created]:

@@ -12,6 +12,8 @@ _GONE: Any = object()
 
 Change = tuple[str, Text, Text]
 """A key, with its text before and after."""
+Changes = tuple[Change, ...]
+"""Tuples of texts, which the garbage collector need not look at again."""
 
 
 class ViewState(MutableMapping[str, Any]):
@@ -35,7 +37,7 @@ class ViewState(MutableMapping[str, Any]):
         self._live = {}
         self._olds = {}
 
-    def changes(self) -> list[Change]:
+    def changes(self) -> Changes:
         """What is another now than before. Raises TypeError or ValueError for what is no key or no value of JSON."""
         found: list[Change] = []
         olds = self._olds
@@ -46,7 +48,7 @@ class ViewState(MutableMapping[str, Any]):
                 if old is None:
                     check_key(key)
                 found.append((key, old, new))
-        return found
+        return tuple(found)
 
     def get(self, key: str, default: Any = None) -> Any:
         live = self._live

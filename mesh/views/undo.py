@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mesh.views.state import Change
+from mesh.views.state import Changes
 from mesh.views.store import Olds, Segment
 from peers.events.columns import bytes_of
 from peers.events.entry import Entry
@@ -32,7 +32,7 @@ class Rewinder:
         """Segments in the file after it are no longer valid."""
         self._entries: list[Entry] = []
         """The events of the last folds."""
-        self._changes: list[list[Change]] = []
+        self._changes: list[Changes] = []
         """What each changed."""
         self._tail_after = place
         """The place before the first fold of the tail."""
@@ -43,7 +43,7 @@ class Rewinder:
         """Folds that the segments reach back."""
         return sum(segment.events for segment in self.segments)
 
-    def add(self, entries: list[Entry], changes: list[list[Change]]) -> None:
+    def add(self, entries: list[Entry], changes: list[Changes]) -> None:
         """Some more folds, and what each changed."""
         segment = self.segments[-1]
         if segment.events >= SEGMENT_EVENTS:

@@ -78,14 +78,40 @@ class Folding(Protocol):
 
 
 class View:
-    """A map of text keys to JSON values, folded from the log: `await node.view(...)` makes it. Its meaning is said there.
+    """A map of text keys to JSON values: the fold, in log order (time, created), of the shown, not undone events that this node
+    has had. `await node.view(...)` makes it.
 
         stock = await node.view("stock", apply, types=["shop/sold", "shop/received"])
         print(stock["apple"], len(stock), stock.get("pear", 0))
 
-    Reads answer at once, in any thread, with copies, and see whole folds only: never half of one, and never a state in which
-    events are taken back that are folded again just then. After an error in `apply` they go on to answer, with the state before
-    that event; `error` says so. Every read raises MeshError while the node does not run, and StoreError if the disk fails.
+    **Reads** answer at once, in any thread, with copies, and see whole folds only: never half of one, and never a state in
+    which events are taken back that are folded again just then. They raise MeshError while the node does not run or the first
+    fold is not done, and StoreError if the disk fails.
+
+    **`apply(state, event, meta)`** is a plain function, or a coroutine function that never waits. It must go by these alone,
+    and must not keep them: no clock, no random numbers, no other view. `state` is a map of text keys (1 KiB at most) to JSON
+    values (1 MiB at most), whose keys come in order; a change inside of a value counts. Each event costs time in the size of
+    the values that it reads. `meta` has what is the same on every node: `created`, `time`, `origin`, `vouched` and the keys
+    of the writer, and neither `added` nor `dot`. It runs on the node's loop, for 5 ms at most before others have their turn.
+
+    **Late events.** An event that comes before others in log order takes these back, and they are folded again; so do one
+    that is undone, or is undone no more, and another copy of an event. Readers see the state before it until all is folded
+    again. The last 4 096 folds are taken back one by one; for what is older the file has the values before groups of folds,
+    of 1 000 events or an eighth of what came later, up to 64 MiB. What is older still is folded anew, from what the log has.
+
+    **Cleaned events** stay folded. For late events 8 MiB of them are kept in the file of views until they are out of reach:
+    what `clean` erases for good is the log. `folded_without` in the status counts events, of any type, that were cleaned
+    before this view could fold them: before its first opening, before a new `version`, while no view was open, or in a crash
+    within the half second until it is on disk.
+
+    **A new `version`, or other `types`,** folds anew what the log has; the old state answers, without newer events, until
+    that is complete. A killed rebuild goes on where it was.
+
+    **An error in `apply`,** also a value that JSON has not, stops this view alone, before that event: `error` and the status
+    say which. Reads go on to answer with the state up to there, `after` fails. Correct `apply` and start again, under the
+    same version, or call `retry`. A disk that fails stops nothing: what is folded is written when it works again.
+
+    **The file** is `views.sqlite` in the home. It may be deleted while the node is stopped: views are then folded anew.
     """
 
     def __init__(self, name: str, shown: ShownState, folding: Folding) -> None:

@@ -55,6 +55,10 @@ MAX_DECLINED = 1_024
 MAX_FACTS = 1_024
 FACTS_BYTES = 64 * 1024
 """Of all facts of one message."""
+MAX_RELEASE = 64
+"""Characters of the name of a release."""
+MAX_WHY = 200
+"""Characters of a reason in `reached`."""
 LINK_BYTES = 8
 """Of the public key of a node with which the sender is connected."""
 MAX_LINKS = 1_024
@@ -185,6 +189,8 @@ class Greeting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The facts of its mesh; None without one, and from releases without facts."""
     clock_ms: Count = 0
     """In `connect` the sender's wall clock; `connected` has it elsewhere. 0 from earlier releases."""
+    release: Annotated[str, Meta(max_length=MAX_RELEASE)] = ""
+    """That of the sender's software. Empty from earlier releases, which do not know `reach`."""
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -284,6 +290,23 @@ class Decline(RunMessage, frozen=True, tag="decline"):
     keys: Annotated[
         tuple[Annotated[bytes, Meta(min_length=KEY_BYTES, max_length=KEY_BYTES)], ...], Meta(max_length=MAX_DECLINED)
     ]
+
+
+class AskReach(RunMessage, frozen=True, tag="reach"):
+    """The receiver is asked to dial the sender, at the address of this link and the port at which the sender listens.
+
+    Only to an end whose greeting has a `release`: earlier ones end the link. The answer is `reached`.
+    """
+
+    port: Annotated[int, Meta(ge=1, le=65_535)]
+
+
+class Reached(RunMessage, frozen=True, tag="reached"):
+    """The answer to `reach`."""
+
+    why: Annotated[str, Meta(max_length=MAX_WHY)] = ""
+    """Why the sender of `reach` did not answer there, or was not dialled; empty if it answered."""
+    was_dialled: bool = True
 
 
 class Facts(RunMessage, frozen=True, tag="facts"):

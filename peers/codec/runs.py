@@ -32,12 +32,14 @@ from peers.codec.run_messages import (
     STRANGER_BYTES,
     WIRE,
     WIRE_1,
+    AskReach,
     Decline,
     Facts,
     Fill,
     Heads,
     Pieces,
     Prove,
+    Reached,
     RunConnect,
     RunConnected,
     RunHave,
@@ -107,6 +109,8 @@ _PLAIN: dict[str, type[Any]] = {
     "proof": Prove,
     "decline": Decline,
     "facts": Facts,
+    "reach": AskReach,
+    "reached": Reached,
 }
 """Messages whose items are the fields of a struct."""
 _GREETINGS = (b"connect", b"connected")

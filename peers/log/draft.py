@@ -107,6 +107,11 @@ class Waiting:
         self._events += events
         self._bytes += size
 
+    @property
+    def shown(self) -> tuple[int, int]:
+        """How many events wait, and their bytes."""
+        return self._events, self._bytes
+
     def give_back(self, events: int, size: int) -> None:
         """They do not wait any more."""
         self._events -= events

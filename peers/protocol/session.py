@@ -32,7 +32,10 @@ from peers.transport.port import Connection
 
 BEFORE_AUTHENTICATION = frozenset({"connect", "connected", "error", "headers", "debug", "duilian"})
 BETWEEN_NODES = frozenset(
-    {"have", "pieces", "fill", "same", "differ", "heads", "show", "proof", "hollow", "decline", "facts"}
+    {
+        *("have", "pieces", "fill", "same", "differ", "heads", "show", "proof", "hollow", "decline", "facts"),
+        *("reach", "reached"),
+    }
 )
 BUILT_IN = BEFORE_AUTHENTICATION | BETWEEN_NODES | {"sync", "synced", "ready", "ping", "pong"}
 """Names that a user's own messages cannot have, even where the dialect of the link does not know them."""

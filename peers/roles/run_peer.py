@@ -11,12 +11,14 @@ from peers.codec.encoded import EncodedPieces
 from peers.codec.messages import Message, Synced
 from peers.codec.pieces import RawPiece
 from peers.codec.run_messages import (
+    AskReach,
     Decline,
     Facts,
     Fill,
     Heads,
     Pieces,
     Prove,
+    Reached,
     RunHave,
     SayHollow,
     ShowBlocks,
@@ -54,8 +56,16 @@ class RunPeerSync(RunRelaying):
     What both say about their logs is in Replication; this role gives it a connection, a log, and time. The parts: RunSession
     greets, gives signs of life and says how far both are; RunRelaying hears of commits; this class passes messages on.
 
-    Events beside those of BaseSync: `apart` (span), see peers.roles.clock_offset; `dialled` (), before our `connect`.
+    Events beside those of BaseSync: `apart` (span), see peers.roles.clock_offset; `dialled` (), before our `connect`; `reach`
+    (port), when the other end asks to be dialled at it: `answer_reach` follows.
     """
+
+    _reach: Later[Reached | None] | None
+    """What the other end of this link was asked and has not answered yet."""
+    _reach_port: int | None
+    """The one port about which it may ask on this link, once it has."""
+    _is_reaching: bool
+    """Whether it waits for `answer_reach`."""
 
     def __init__(
         self,
@@ -76,6 +86,41 @@ class RunPeerSync(RunRelaying):
         """Whether the other end takes events of others; not while its disk is nearly full."""
         return self.other_headers.get(HAS_ROOM) is not False
 
+    def ask_reach(self, port: int) -> Later[Reached | None]:
+        """Ask the other end to dial `port` of this machine, and say whether we answer there; None: it is too old to know that.
+
+        Fails with ConnectionError without a link, or when it ends before the answer.
+        """
+        hello = self.other_hello
+        if hello is None or not self.authenticated or not self.connected:
+            return Later.failed(ConnectionError("there is no connection"))
+        if not hello.release:
+            return Later.done(None)
+        if self._reach is None:
+            self._reach = Later()
+            self.send(AskReach(port))
+        return self._reach
+
+    def reach_message(self, port: int) -> None:
+        if self._is_reaching:
+            return
+        if self._reach_port not in {None, port}:
+            self.send(Reached("one port can be asked about on one link", was_dialled=False))
+            return
+        self._reach_port, self._is_reaching = port, True
+        self.emitter.emit("reach", port)
+
+    def answer_reach(self, answer: Reached) -> None:
+        """Answer the other end, which asked for this on this link."""
+        self._is_reaching = False
+        if self.authenticated and self.connected:
+            self.send(answer)
+
+    def reached_message(self, why: str, was_dialled: bool) -> None:
+        asked, self._reach = self._reach, None
+        if asked is not None:
+            asked.set(Reached(why, was_dialled))
+
     def on_authenticated(self) -> None:
         super().on_authenticated()
         if not self.runs.has_room and self.connected:
@@ -85,6 +130,8 @@ class RunPeerSync(RunRelaying):
         super()._begin_link()
         self.other_headers = {}
         self._written_ms = self._shared_until_ms = 0.0
+        self._reach = self._reach_port = None
+        self._is_reaching = False
         self._replication = Replication(self, is_dialling=self.connection.dialled)
 
     # Messages
@@ -137,6 +184,12 @@ class RunPeerSync(RunRelaying):
                     self._apart.on_fresh(item)
                     self._tell_apart()
                     return
+
+    def _forget_link(self) -> None:
+        super()._forget_link()
+        asked, self._reach = self._reach, None
+        if asked is not None:
+            asked.fail(ConnectionError("the connection ended"))
 
     # What Replication needs of its role, see RunRole
 

@@ -64,14 +64,15 @@ class RunSession(SessionMessages):
         connection: Connection,
         *,
         boot: str = "",
+        release: str = "",
         held: Callable[[str | None], Sequence[str]] = nothing_held,
         gather_ms: Callable[[], float] = no_gathering,
         timeout: int | None = PEER_TIMEOUT_MS,
         ping: int | None = PEER_PING_MS,
         **options: Any,
     ) -> None:
-        """`boot` is the random id of this run (made here if empty); `held` names the connections held with a node;
-        `gather_ms` says how long to gather, now, what came from others.
+        """`boot` is the random id of this run (made here if empty); `release` is that of this software; `held` names the
+        connections held with a node; `gather_ms` says how long to gather, now, what came from others.
         """
         for name in FOR_CLIENTS:
             if options.pop(name, None):
@@ -83,6 +84,7 @@ class RunSession(SessionMessages):
         super().__init__(node_id, cast(SyncLog, log), connection, timeout=timeout, ping=ping, **options)
         self.reading.on_life = self._show_life
         self.boot = boot or f"{self.random.getrandbits(64):016x}"
+        self.release = release
         self.connection_id = ""
         self._greeting: Greeting | None = None
         """That of the other end, while it is not decided whether to accept it."""
@@ -261,7 +263,8 @@ class RunSession(SessionMessages):
     def _greet(self, node_id: str | None, other_key: bytes | None, then: Callable[[Greeting], None]) -> None:
         """Make our greeting for a node, as far as it is known which one that is."""
         held = tuple(self._held(node_id))[:MAX_HELD]
-        self._replication.greet(then, other_key, boot=self.boot, connection=self.connection_id, held=held, key=self.key)
+        names = {"boot": self.boot, "release": self.release, "connection": self.connection_id, "held": held}
+        self._replication.greet(then, other_key, **names, key=self.key)
 
     def _run_options(self, greeting: Greeting) -> RunOptions:
         return RunOptions(subprotocol=self.subprotocol, token=self._shown, runs=greeting)

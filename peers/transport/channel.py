@@ -40,6 +40,10 @@ class ChannelNetwork(Protocol):
     is_closed: bool
     channels: dict[Channel, None]
     """Those that are not over: a channel adds and removes itself."""
+    sent_bytes: int
+    """Of all frames that were given to `send`."""
+    received_bytes: int
+    """Of all frames that came."""
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run `work` as a task, which `close` of the network waits for."""
@@ -120,6 +124,7 @@ class Channel:
         if self.is_over:
             return  # `disconnect` follows on the next turn of the loop
         self.queued_bytes += len(frame)
+        self._network.sent_bytes += len(frame)
         if self.queued_bytes > SEND_BYTES:
             self._queue.clear()
             self.finish("too slow", code=POLICY_VIOLATION)
@@ -176,6 +181,7 @@ class Channel:
                     if frame is None:
                         self._is_reading = False
                         return
+                    self._network.received_bytes += len(frame)
                     self._is_holding = True
                     await self._wait_to_deliver()
                     self._is_holding = False
@@ -197,6 +203,7 @@ class Channel:
         if not self._may_deliver or self._is_holding or self._delivered >= READ_TURN:
             return False
         self._delivered += 1
+        self._network.received_bytes += len(frame)
         if not self._drops_frames:
             self._emit("message", frame)
         return True

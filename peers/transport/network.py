@@ -93,6 +93,7 @@ class WiredNetwork(ABC):
         self._doors: list[Door] = []
         self.is_closed = False
         self.channels: dict[Channel, None] = {}
+        self.sent_bytes = self.received_bytes = 0
         self.listenings: list[ServerListening] = []
         self._tasks: dict[asyncio.Task[Any], None] = {}
 

@@ -16,6 +16,7 @@ UNWANTED_NAMES = """
     click rich zeroconf ifaddr platformdirs multiprocessing concurrent.futures.process statistics fractions xml unittest
     http.server websockets.sync mesh.bench mesh.cli mesh.lab mesh.terminal mesh.discovery.mdns.mdns
     mesh.gateway.clients.http mesh.gateway.clients.page mesh.gateway.clients.tokens mesh.gateway.upstream.role
+    prometheus_client mesh.gateway.metrics.metrics
 """
 UNWANTED = frozenset(UNWANTED_NAMES.split())
 

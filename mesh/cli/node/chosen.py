@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mesh.cli.node.layers import ARGS, SECRETS, UpOption, origin
+from mesh.cli.node.layers import ARGS, SECRETS, UpCommand, UpOption, origin
 from mesh.cli.node.up_options import given_options
 from mesh.settings.mesh_file import LIMITS_TABLE
 
@@ -26,6 +26,20 @@ def read_options(context: click.Context) -> UpOptions:
     """The options of a context of `mesh up`. Raises as `given_options`."""
     given = given_options(context, context.params)
     return UpOptions(given, {row["option"]: row["value"] for row in option_rows(context)})
+
+
+def up_context(context: click.Context) -> click.Context:
+    """The context of `mesh up` without flags, in the home of another command: by variables, the file and defaults.
+
+    Raises MeshError, or an error of click, for a mistake.
+    """
+    assert context.parent is not None
+    command = context.parent.command
+    up = command.get_command(context, "up") if isinstance(command, click.Group) else None
+    assert isinstance(up, UpCommand)
+    chosen = up.make_context("up", [], parent=context.parent)
+    read_options(chosen)
+    return chosen
 
 
 def read_again(context: click.Context) -> UpOptions:

@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from mesh.cli import options
-from mesh.cli.node.chosen import option_rows, read_options
-from mesh.cli.node.layers import PREFIX, UpCommand, UpOption
+from mesh.cli.node.chosen import option_rows, up_context
+from mesh.cli.node.layers import PREFIX, UpOption
 from mesh.settings.mesh_file import read_mesh_file
 from mesh.terminal import output
 
@@ -39,13 +39,9 @@ def config(context: click.Context, *, is_check: bool, as_json: bool) -> None:
     [limits]
     connections = 100
     """
-    assert context.parent is not None
-    command = context.parent.command
-    up = command.get_command(context, "up") if isinstance(command, click.Group) else None
-    assert isinstance(up, UpCommand)
     file = read_mesh_file(options.home_of(context))
-    chosen = up.make_context("up", [], parent=context.parent)
-    read_options(chosen)
+    chosen = up_context(context)
+    up = chosen.command
     if is_check:
         is_there = file.path.exists()
         output.write(
@@ -73,10 +69,10 @@ def _shown(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _variables(up: UpCommand) -> list[str]:
+def _variables(up: click.Command) -> list[str]:
     return [str(option.envvar) for option in up.params if isinstance(option, UpOption)]
 
 
-def _unknown_variables(up: UpCommand) -> set[str]:
+def _unknown_variables(up: click.Command) -> set[str]:
     known = {*_variables(up), options.HOME_VARIABLE}
     return {name for name in os.environ if name.startswith(PREFIX)} - known

@@ -200,6 +200,9 @@ log_options = together(
 NOT_OF_NODE = {"as_json", "log_level", "log_format"}
 """What these options set; the others are keyword arguments of Node."""
 
+FOR_METRICS = {"clients_cert", "clients_key", "clients_insecure", "clients_hosts"}
+"""Options of the address for clients that hold for the one for metrics, too."""
+
 _file = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 
 clients_options = together(
@@ -208,6 +211,13 @@ clients_options = together(
         metavar="HOST:PORT",
         callback=checked(parse_address, "the address for clients"),
         help="Serve Logux clients and browsers here; each needs a token, see `mesh token`. Default: none.",
+    ),
+    up_option(
+        "--metrics",
+        metavar="HOST:PORT",
+        callback=checked(parse_address, "the address for metrics"),
+        help="Serve /metrics for Prometheus, /healthz and /readyz here, and nothing else; other machines need a token. The "
+        "address of --clients has them too.",
     ),
     up_option(
         "--clients-cert", type=_file, metavar="FILE", help="The TLS certificate for clients, PEM, with its chain."
@@ -284,7 +294,8 @@ def given_options(context: click.Context, chosen: dict[str, Any]) -> dict[str, A
     options = {option.name: option for option in context.command.params}
     for name in tuple(given):
         needed = options.get(name.partition("_")[0])
-        if needed is not None and needed.name not in given:
+        is_for_metrics = name in FOR_METRICS and "metrics" in given
+        if needed is not None and needed.name not in given and not is_for_metrics:
             if context.get_parameter_source(name) is ParameterSource.ENVIRONMENT:
                 del given[name]  # the environment may be that of several nodes
                 continue

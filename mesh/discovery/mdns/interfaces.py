@@ -16,6 +16,8 @@ NOT_A_LAN = re.compile(r"docker0|br-[0-9a-f]{12}|veth[0-9a-f]{7}")
 
 The whole name must match: OpenWrt calls its LAN br-lan.
 """
+MDNS_PORT = 5353
+"""Of UDP."""
 ANNOUNCED_LIMIT = 12
 """Most addresses in one announcement."""
 

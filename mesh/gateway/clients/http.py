@@ -1,4 +1,4 @@
-"""ClientGateway: the port for Logux clients and browsers: checks HTTP requests, serves the page, upgrades to WebSocket."""
+"""ClientGateway: a port for clients and browsers, or for metrics alone: checks HTTP requests, answers or upgrades them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ import msgspec
 
 from mesh.errors import MeshError
 from mesh.gateway.clients.access import check_host, check_origin, judge_origin
+from mesh.gateway.clients.answers import answer, text_answer
 from mesh.gateway.clients.channels import Channels
 from mesh.gateway.clients.guard import Guard
-from mesh.gateway.clients.page import PAGE_FILES, SECURITY_HEADERS
+from mesh.gateway.clients.page import PAGE_FILES
 from mesh.gateway.clients.role import ClientGatewaySync, Hooks
 from mesh.gateway.clients.tokens import Pass, Tokens
-from mesh.gateway.endpoints import CLIENTS_DOOR, CLIENTS_KEY, TOO_LONG, Listen
+from mesh.gateway.endpoints import CLIENTS_DOOR, CLIENTS_KEY, METRICS_DOOR, METRICS_KEY, TOO_LONG, Listen
+from mesh.gateway.metrics.monitoring import Monitoring
 from mesh.gateway.options import SECURE_DOOR, GatewayOptions
 from mesh.gateway.turned_away import TurnedAway
 from mesh.membership.status import Status
@@ -28,7 +30,7 @@ from peers.later import Later
 from peers.limits import Limits
 from peers.protocol.ports import Spawn, begin
 from peers.transport.accepting.door import Note
-from peers.transport.address import is_loopback
+from peers.transport.address import address_key, is_loopback
 from peers.transport.http import HttpAnswer, HttpRequest
 from peers.transport.large_frames import FrameMemory
 from peers.transport.web_socket import MAX_CLIENT_FRAME, OnRequest, WebSocketNetwork
@@ -36,6 +38,8 @@ from peers.transport.web_socket import MAX_CLIENT_FRAME, OnRequest, WebSocketNet
 HOSTS_MS = 5_000
 """How long the list of this machine's addresses is used before it is read again."""
 BEARER = "Bearer "
+FORWARDED = frozenset(("forwarded", "x-forwarded-for", "x-real-ip", "via"))
+"""Headers that proxies add."""
 ADVICE = {
     "wrong-credentials": "it shows no token that holds for this user: `mesh token list` shows which do",
     "bruteforce": "too many wrong tokens came from there: for a minute none is looked at",
@@ -43,14 +47,20 @@ ADVICE = {
 
 
 class ClientGateway:
-    """The clients' port of a node: made with the node, `make` at each start."""
+    """The clients' port of a node, or that for metrics alone: made with the node, `make` at each start."""
 
-    def __init__(self, address: str, options: GatewayOptions) -> None:
-        """`address` is the option `clients`. Raises MeshError, with a sentence, for options that cannot be used."""
+    def __init__(self, address: str, options: GatewayOptions, *, has_clients: bool = True) -> None:
+        """`address` is the option `clients`; without `has_clients` it is `metrics`, and no client comes in there.
+
+        Raises MeshError, with a sentence, for options that cannot be used.
+        """
+        self.has_clients = has_clients
+        self.key, self.name = (CLIENTS_KEY, CLIENTS_DOOR) if has_clients else (METRICS_KEY, METRICS_DOOR)
+        """As in Listen."""
         cert, key = options.get("clients_cert"), options.get("clients_key")
         if (cert is None) != (key is None):
-            raise MeshError("the clients' door needs a certificate and its key: give both, or none")
-        self.host, self.port = parse_address(address, "the address of the clients' door")
+            raise MeshError(f"{self.name} needs a certificate and its key: give both, or none")
+        self.host, self.port = parse_address(address, f"the address of {self.name}")
         """Where to listen; port 0 takes a free one at each start."""
         self.origins = [check_origin(origin, "the origin") for origin in options.get("clients_origins", ())]
         """Origins of pages that may connect, besides our own page."""
@@ -59,7 +69,7 @@ class ClientGateway:
         self.is_tls = cert is not None
         if self.is_in_clear and not options.get("clients_insecure"):
             raise MeshError(
-                f"the clients' door at {address} would be open to the network and not encrypted, so tokens could be read on "
+                f"{self.name} at {address} would be open to the network and not encrypted, so tokens could be read on "
                 f"their way: {SECURE_DOOR}, or --clients-insecure, or open it at 127.0.0.1"
             )
         self._files = (cert, key)
@@ -99,6 +109,7 @@ class ClientGateway:
         limits: Limits,
         note: Note,
         status: Callable[[], Later[Status]],
+        monitoring: Monitoring,
         frame_memory: FrameMemory,
         turned_away: TurnedAway,
     ) -> tuple[Listen, WebSocketNetwork, HttpRequests]:
@@ -109,7 +120,9 @@ class ClientGateway:
         """
         guard = Guard(Tokens(home), clock, self._auth)
         self._tls = _tls(*self._files)
-        requests = HttpRequests(self, guard, clock=clock, spawn=spawn, status=status, turned_away=turned_away)
+        requests = HttpRequests(
+            self, guard, clock=clock, spawn=spawn, status=status, monitoring=monitoring, turned_away=turned_away
+        )
         network = make_network(
             max_frame=MAX_CLIENT_FRAME,
             tls=self._tls,
@@ -120,12 +133,12 @@ class ClientGateway:
         )
         hooks = replace(self._hooks, max_subscriptions=limits.subscriptions, note=note)
         options = {"guard": guard, "hooks": hooks}
-        listen = Listen(CLIENTS_KEY, CLIENTS_DOOR, self.host, self.port, network, self._make_role, options, ADVICE)
+        listen = Listen(self.key, self.name, self.host, self.port, network, self._make_role, options, ADVICE)
         return listen, network, requests
 
 
 class HttpRequests:
-    """Answers the HTTP requests at the clients' port, in one run of the node. The caller sets `port` once it is open."""
+    """Answers the HTTP requests at such a port, in one run of the node. The caller sets `port` once it is open."""
 
     def __init__(
         self,
@@ -135,6 +148,7 @@ class HttpRequests:
         clock: Clock,
         spawn: Spawn,
         status: Callable[[], Later[Status]],
+        monitoring: Monitoring,
         turned_away: TurnedAway,
     ) -> None:
         self.port = gateway.port
@@ -143,6 +157,7 @@ class HttpRequests:
         self._clock = clock
         self._spawn = spawn
         self._status = status
+        self._monitoring = monitoring
         self._turned_away = turned_away
         self._hosts: frozenset[str] = frozenset()
         self._hosts_at = float("-inf")
@@ -158,21 +173,27 @@ class HttpRequests:
             is_tls=self._gateway.is_tls,
         )
         if why_not is not None:
-            self._turned_away.note(CLIENTS_DOOR, request.address, "", why_not)
-            return _text(403, why_not)
-        if request.is_upgrade:
+            self._turned_away.note(self._gateway.name, request.address, "", why_not)
+            return text_answer(403, why_not)
+        if request.is_upgrade and self._gateway.has_clients:
             return None
         if request.method not in ("GET", "HEAD"):
-            return _text(405, "only GET is understood here", Allow="GET, HEAD")
+            return text_answer(405, "only GET is understood here", Allow="GET, HEAD")
         path = request.path.partition("?")[0]
+        watched = self._monitoring.pages.get(path)
+        if watched is not None:
+            return watched() if _is_from_here(request) else self._judged(request, watched)
+        if not self._gateway.has_clients:
+            return text_answer(404, "there is nothing here: ask for /metrics, /healthz or /readyz")
         if path == "/status":
-            return self._answer_status(request)
+            return self._judged(request, lambda: self._status().transform(_json))
         file = PAGE_FILES.get(path)
         if file is None:
-            return _text(404, "there is nothing here: the page of this node is at /")
-        return _answer(200, file.content_type, file.body)
+            return text_answer(404, "there is nothing here: the page of this node is at /")
+        return answer(200, file.content_type, file.body)
 
-    def _answer_status(self, request: HttpRequest) -> OnRequest:
+    def _judged(self, request: HttpRequest, allowed: Callable[[], OnRequest]) -> OnRequest:
+        """What `allowed` answers, if the request shows a token."""
         scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
         user, _, token = credentials.partition(":")
         try:
@@ -180,37 +201,48 @@ class HttpRequests:
         except (SyncError, MeshError) as error:
             return self._refused(error, user, request.address)
         if isinstance(held, Awaitable):
-            return begin(self._wait(held, user, request), self._spawn)
-        return self._answer_judged(held, user, request)
+            return begin(self._wait(held, user, request, allowed), self._spawn)
+        return self._answer_judged(held, user, request, allowed)
 
-    async def _wait(self, judged: Awaitable[Pass | None], user: str, request: HttpRequest) -> HttpAnswer | None:
+    async def _wait(
+        self, judged: Awaitable[Pass | None], user: str, request: HttpRequest, allowed: Callable[[], OnRequest]
+    ) -> HttpAnswer | None:
         try:
             held = await judged
         except SyncError as error:
             return self._refused(error, user, request.address)
-        answer = self._answer_judged(held, user, request)
-        return await answer if isinstance(answer, Later) else answer
+        answered = self._answer_judged(held, user, request, allowed)
+        return await answered if isinstance(answered, Later) else answered
 
-    def _answer_judged(self, held: Pass | None, user: str, request: HttpRequest) -> OnRequest:
+    def _answer_judged(
+        self, held: Pass | None, user: str, request: HttpRequest, allowed: Callable[[], OnRequest]
+    ) -> OnRequest:
         if held is not None:
-            return self._status().transform(_json)
+            return allowed()
         if user:
-            self._turned_away.note(CLIENTS_DOOR, request.address, user, ADVICE["wrong-credentials"])
-        return _text(401, "give the header Authorization: Bearer USER:TOKEN, with a token of `mesh token add USER`")
+            self._turned_away.note(self._gateway.name, request.address, user, ADVICE["wrong-credentials"])
+        return text_answer(
+            401, "give the header Authorization: Bearer USER:TOKEN, with a token of `mesh token add USER`"
+        )
 
     def _refused(self, error: SyncError | MeshError, user: str, address: str) -> HttpAnswer:
         if isinstance(error, MeshError):
-            return _text(503, str(error))
-        self._turned_away.note(CLIENTS_DOOR, address, user, ADVICE.get(error.type, error.description))
+            return text_answer(503, str(error))
+        self._turned_away.note(self._gateway.name, address, user, ADVICE.get(error.type, error.description))
         if error.type == "store":
-            return _text(503, error.description)
-        return _text(429, f"too many wrong tokens came from here ({error.type}): wait a minute")
+            return text_answer(503, error.description)
+        return text_answer(429, f"too many wrong tokens came from here ({error.type}): wait a minute")
 
     def _own_hosts(self) -> frozenset[str]:
         now = self._clock.elapsed_ms()
         if now - self._hosts_at > HOSTS_MS:
             self._hosts, self._hosts_at = _hosts_of_this_machine().union(self._gateway.further_hosts), now
         return self._hosts
+
+
+def _is_from_here(request: HttpRequest) -> bool:
+    """Whether a program of this machine asks, and not a proxy here for another machine."""
+    return is_loopback(address_key(request.address)) and FORWARDED.isdisjoint(request.headers)
 
 
 def _hosts_of_this_machine() -> frozenset[str]:
@@ -253,15 +285,4 @@ def _unusable(cert: str | Path, key: str | Path, why: str) -> MeshError:
 
 
 def _json(status: Status) -> HttpAnswer:
-    return _answer(200, "application/json", msgspec.json.encode(status))
-
-
-def _text(status: int, sentence: str, **headers: str) -> HttpAnswer:
-    printable = "".join(letter if letter.isprintable() else "?" for letter in sentence)
-    return _answer(status, "text/plain; charset=utf-8", f"{printable}\n".encode(), **headers)
-
-
-def _answer(status: int, content_type: str, body: bytes, **headers: str) -> HttpAnswer:
-    return HttpAnswer(
-        status, {**SECURITY_HEADERS, "Content-Type": content_type, "Cache-Control": "no-store", **headers}, body
-    )
+    return answer(200, "application/json", msgspec.json.encode(status))

@@ -99,6 +99,10 @@ class Clocks:
             ]
         return rows
 
+    def ahead_ms(self) -> dict[str, int]:
+        """By how much the clocks of connected nodes are ahead of ours, at least; by node id, negative if they are behind."""
+        return {node_id: difference_ms(span) for node_id, span in sorted(self._measured().items())}
+
     def _on_step(self, step: int, now: _Reading, lead: int) -> list[Action]:
         self._step = step, now
         self._spans = {node_id: (low - step, high - step) for node_id, (low, high) in self._spans.items()}
@@ -137,8 +141,7 @@ class Clocks:
 
     def _off(self) -> dict[str, int]:
         """The differences of those connected nodes whose clocks differ too much, by node id."""
-        differences = {node_id: difference_ms(span) for node_id, span in sorted(self._measured().items())}
-        return {node_id: ms for node_id, ms in differences.items() if abs(ms) > MAX_DRIFT_MS}
+        return {node_id: ms for node_id, ms in self.ahead_ms().items() if abs(ms) > MAX_DRIFT_MS}
 
     def _measured(self) -> dict[str, Span]:
         met = {session.other_node_id for session in self._membership.sessions.values() if session.is_met}

@@ -44,6 +44,7 @@ COMMANDS = (
         "log",
         "peers",
         "status",
+        "doctor",
         "stop",
         "reload",
         "retry",

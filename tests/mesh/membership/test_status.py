@@ -73,6 +73,7 @@ def test_status_shows_the_node_and_its_log() -> None:
         "old_log_bytes": 0,
         "has_recovery_file": False,
         "limits": [],
+        "views": [],
         "mesh": "home",
         "port": 4000,
         "discovery": {"on": False, "interfaces": [], "since_ms": None, "why": "it does not run at the moment"},
@@ -164,6 +165,7 @@ def test_status_shows_each_peer() -> None:
             "behind": 3,
             "behind_since_ms": 1_005_000,
             "missing": 2,
+            "clock_ahead_ms": None,
             "reason": "",
         }
     ]
@@ -277,3 +279,25 @@ def test_the_tables_show_wrong_clocks() -> None:
     text = tables({**status, "clocks": [{"kind": "step", "node_id": None, "ms": -3_600_000, "sentence": sentence}]})
 
     assert sentence in text
+
+
+def test_views_are_shown_with_what_they_do() -> None:
+    usual = {"version": 1, "keys": 2, "events": 5, "behind": 0, "folded_without": 0}
+    usual |= {"rebuild": None, "error": None, "store_error": None}
+    stopped = {"created": [5, "till", 0], "type": "sold", "why": "KeyError: 'item'", "traceback": "..."}
+    rows = [
+        {"name": "stock", **usual},
+        {"name": "prices", **usual, "rebuild": {"events": 7, "of": 50}},
+        {"name": "chat", **usual, "store_error": "no room"},
+        {"name": "till", **usual, "error": stopped},
+    ]
+    status = show_status(SETTINGS, 4000, Log(), new_membership("m", "run1"), {}, {}, {"views": rows}, **NOW)  # type: ignore[arg-type]
+
+    shown = tables(status).splitlines()[-5:]
+    assert [line.split("  ")[-1].strip() for line in shown] == [
+        "state",
+        "folds",
+        "folds anew: 7 events of 50",
+        "the disk fails: no room",
+        "stopped at an event of type 'sold', [5, 'till', 0]: KeyError: 'item'",
+    ]

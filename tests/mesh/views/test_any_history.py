@@ -100,7 +100,7 @@ class Story:
         self.view = self.house.view(apply=follow, types=["n"])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.integers(0, 10_000), steps)
 def test_a_view_is_the_fold_of_all_that_was_ever_shown(seed: int, history: list[tuple[Any, ...]]) -> None:
     story = Story(seed)

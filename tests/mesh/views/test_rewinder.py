@@ -29,7 +29,7 @@ class Folds:
             entry = Entry((time, "user", 0), time, b"{}")
             self.history.append((entry, dict(self.state)))
             key, new = f"k{self.random.randrange(6)}", b"%d" % time if self.random.random() < 0.8 else None
-            self.rewinder.add([entry], [[(key, self.state.get(key), new)]])
+            self.rewinder.add([entry], [((key, self.state.get(key), new),)])
             self.state[key] = new
 
     def flush(self) -> None:

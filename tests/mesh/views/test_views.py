@@ -56,8 +56,9 @@ def test_an_event_may_be_later_than_memory_reaches_back(house: ViewHouse, events
 
 
 def test_after_a_restart_nothing_is_folded_again(house: ViewHouse) -> None:
-    house.view()
+    first = house.view()
     house.wait(house.log.add_batch([(SALE, None)] * 100))
+    house.settle(first)
     folds: list[Any] = []
 
     house.restart()
@@ -252,8 +253,9 @@ def test_a_newcomer_folds_what_is_there_and_says_what_was_cleaned(house: ViewHou
 
 
 def test_a_new_version_folds_anew_while_the_old_state_answers(house: ViewHouse) -> None:
-    house.view(version=1)
+    first = house.view(version=1)
     house.wait(house.log.add_batch([(SALE, None)] * 50))
+    house.settle(first)
     house.restart()
 
     def twice(state: Any, event: Any, meta: Any) -> None:
@@ -296,8 +298,9 @@ def test_an_older_program_does_not_touch_the_state_of_a_newer_one(house: ViewHou
 
 
 def test_a_rebuild_that_is_killed_goes_on(house: ViewHouse) -> None:
-    house.view(version=1)
+    first = house.view(version=1)
     house.wait(house.log.add_batch([(SALE, None)] * 3_000))
+    house.settle(first)
     house.restart()
     for _ in range(4):
         view = house.view(version=2)

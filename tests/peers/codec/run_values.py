@@ -10,6 +10,9 @@ from peers.codec.messages import Custom, Debug, Error, Headers, Ping, Pong, Sync
 from peers.codec.pieces import raw_piece
 from peers.codec.run_messages import (
     LINK_BYTES,
+    MAX_RELEASE,
+    MAX_WHY,
+    AskReach,
     Decline,
     Facts,
     Fill,
@@ -17,6 +20,7 @@ from peers.codec.run_messages import (
     Heads,
     Pieces,
     Prove,
+    Reached,
     RunConnect,
     RunConnected,
     RunHave,
@@ -78,6 +82,7 @@ greetings = st.builds(
     yours=by_epoch(yours, 4),
     hollow=st.none() | st.lists(dots, max_size=5).map(WantedEvents.of),
     last_position=counts,
+    release=st.just("") | st.text(max_size=MAX_RELEASE),
 )
 options = st.builds(RunOptions, subprotocol=json_values, token=json_values, runs=st.none() | greetings)
 events = st.builds(
@@ -132,6 +137,8 @@ messages = st.one_of(
     st.builds(ShowBlocks, births, st.lists(blocks(), max_size=3).map(tuple)),
     st.builds(Prove, st.binary(max_size=100)),
     st.builds(Decline, st.lists(hashes, max_size=4).map(tuple)),
+    st.builds(AskReach, st.integers(1, 65_535)),
+    st.builds(Reached, st.text(max_size=MAX_WHY), st.booleans()),
     st.builds(
         Facts,
         st.lists(st.binary(max_size=20), max_size=4).map(tuple),

@@ -29,6 +29,7 @@ from peers.codec.messages import (
 )
 from peers.codec.pieces import raw_piece
 from peers.codec.run_messages import (
+    AskReach,
     Decline,
     Facts,
     Fill,
@@ -36,6 +37,7 @@ from peers.codec.run_messages import (
     Heads,
     Pieces,
     Prove,
+    Reached,
     RunConnect,
     RunConnected,
     RunHave,
@@ -107,6 +109,8 @@ def of_wire_2() -> list[Message]:
         ShowBlocks(BIRTH, (block, block)),
         Prove(Proof.of(BIRTH, block, Block(1, HASH, b"\0", (bytes(32),), SIGNATURE)).encode()),
         Decline((HASH, HASH)),
+        AskReach(4000),
+        Reached("timed out after 3 s"),
         Facts((b"a", b""), (HASH[:16],), is_last=True),
         *everywhere(),
     ]
