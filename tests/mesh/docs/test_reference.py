@@ -168,3 +168,12 @@ def test_no_page_is_too_long_to_read() -> None:
 
     assert {name: lines for name, lines in lengths.items() if lines > 200} == {}
     assert len(README.read_text().splitlines()) <= 260
+
+
+@pytest.mark.parametrize("path", [README, *PAGES], ids=lambda path: path.stem)
+def test_the_links_of_a_page_lead_to_pages(path: Path) -> None:
+    links = re.findall(r"\[([^\]]*)\]\(([^):]+)\)", path.read_text())
+
+    assert [link for _, link in links if not (path.parent / link).exists()] == []
+    topics = [(text, Path(link).stem) for text, link in links if link.endswith(".md") and path != README]
+    assert [text for text, topic in topics if text != topic] == []  # `mesh help` shows the topic in place of the text
