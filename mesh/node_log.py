@@ -15,6 +15,7 @@ from peers.events.entry import Entry, EventMeta, encode_diff
 from peers.events.reasons import DEFAULT_REASON
 from peers.later import Later
 from peers.log.draft import add_batch, make_draft, make_undo, read_created
+from peers.log.event_story import EventStory, read_story
 from peers.log.moments import Moment, read_types
 from peers.log.retention import Bounds, Keeper
 from peers.stores.store import PAGE_EVENTS, Order
@@ -224,6 +225,10 @@ class NodeLog:
     def find(self, created: Any) -> Later[Entry | None]:
         """The event with this `created`; None if it is unknown or was cleaned."""
         return self._log.request(lambda log: log.find(created))
+
+    def story(self, which: Created | int) -> Later[EventStory | None]:
+        """What this node knows of the event with this `created`, or this `added`; None if it is unknown or was cleaned."""
+        return self._log.read(lambda store: read_story(store, which))
 
     def on(self, event: str, listener: Callable[..., Any]) -> Undo:
         """Call `listener` on the node's loop; the result is a function that ends this.

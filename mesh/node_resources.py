@@ -42,7 +42,7 @@ from mesh.node_measuring import NodeMeasuring
 from mesh.notices import founded_notice, log_notice, recovery_notice, stop_notice, upgrade_notice, upgraded_notice
 from mesh.settings.config import Settings
 from mesh.settings.home import Home
-from mesh.settings.paths import CERTIFICATES_FILE, LOG_FILE, RECOVERY_FILE, VIEWS_FILE, disk_share
+from mesh.settings.paths import CERTIFICATES_FILE, LOG_FILE, RECOVERY_FILE, VIEWS_FILE, disk_share, log_bytes
 from mesh.settings.upgrade import is_log_old, kept_file, upgrade_home
 from mesh.trust.certificates import CertificateChain, read_certificates
 from mesh.trust.judge import KeyJudge, OwnMembership
@@ -264,6 +264,7 @@ class NodeResources:
             self._environment.hits.note,
             status,
             measuring,
+            log,
         )
         self._gateway_networks = tuple(self._gateways.networks)
         return endpoints
@@ -363,4 +364,8 @@ class NodeResources:
 
 def _shown_of_home(path: Path) -> dict[str, Any]:
     """What the status says of the files of a home."""
-    return {"old_log_bytes": kept_file(path).size, "has_recovery_file": (path / RECOVERY_FILE).exists()}
+    return {
+        "log_bytes": log_bytes(path),
+        "old_log_bytes": kept_file(path).size,
+        "has_recovery_file": (path / RECOVERY_FILE).exists(),
+    }

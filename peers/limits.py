@@ -72,6 +72,8 @@ class Limits:
     """Of one member, that come without a limit of rate; and as many of others over its links."""
     epochs_of_others_per_second: int = 100
     """That are new here, over one member's links, once it brought `epochs_at_once`; beyond, they are read more slowly."""
+    summaries_per_minute: int = 20
+    """Of one node, that are taken and passed on, and so many at once; a node makes 6, and some more while its links change."""
     max_future_seconds: float = 90_000.0
     """How far an event's time may be ahead of our clock, or of the median of the clocks of connected nodes if that is later.
     One that is further ahead is kept and passed on, and is shown when its time has come so near: 25 h, so that a clock in a

@@ -57,6 +57,7 @@ SIGNATURES: dict[type, tuple[str, ...]] = {
         "follow(*, since=0, types=None)",
         "undo(which, reason=None)",
         "undone(createds)",
+        "story(which)",
         "find(created)",
         "on(event, listener)",
         "remove_reason(reason, **bounds)",
@@ -125,7 +126,7 @@ EVERY_SYNC = """auth=None budgets=None clock credentials=None fix_time=False in_
 ROLE_OPTIONS: dict[type, str] = {
     BaseSync: f"{EVERY_SYNC} ping=None protocol=5 timeout=None",
     RunPeerSync: """auth=None budgets=None boot='' clock credentials=None encoded=None fix_time=False gather_ms=... held=...
-        neighbours=None ping=4000 random release='' spawn=None subprotocol=0 timeout=5000 turn=...""",
+        neighbours=None ping=4000 random release='' spawn=None subprotocol=0 summaries=None timeout=5000 turn=...""",
     ClientSync: f"{EVERY_SYNC} ping=5000 protocol=None resends=True timeout=20000",
     ServerSync: f"{EVERY_SYNC} ping=10000 protocol=5 timeout=20000",
 }
@@ -144,7 +145,9 @@ COMMAND_LINE = {
     "mesh log": "--json | --follow -f | --wait | --order created,added | --reverse | --since MOMENT | --until MOMENT | "
     "--type TYPE | --tail N | --limit N",
     "mesh peers": "--json",
-    "mesh status": "--json",
+    "mesh show": "ID | --json",
+    "mesh status": "--json | --mesh",
+    "mesh top": "",
     "mesh doctor": "--json",
     "mesh stop": "",
     "mesh reload": "",
@@ -174,6 +177,9 @@ COMMAND_LINE = {
     "mesh leave": "--yes",
     "mesh backup": "FILE | --force | --with-keys | --json",
     "mesh restore": "FILE | --json",
+    "mesh export": "FILE|- | --archive | --since MOMENT | --until MOMENT | --type TYPE | --force | --json",
+    "mesh import": "FILE|- | --json",
+    "mesh verify": "--deep | --json",
     "mesh upgrade": "--drop-old | --json",
     "mesh bench": "",
     "mesh bench catch-up": "--events N=100000 | --runs N=1 | --json | --against",
@@ -200,14 +206,14 @@ COMMAND_LINE = {
     "mesh scenario storm": "--seed N=0 | --seeds N=1 | --nodes N..M=3..9 | --minutes N=10.0 | --processes N",
 }
 
-STATUS_KEYS = """node_id mesh port discovery last_added events conflicts differing hollow waiting old_log_bytes
-    has_recovery_file ahead refused_events sessions paused doors clients turned_away limits views
-    refused other_meshes peers clocks store_error"""
+STATUS_KEYS = """node_id mesh port discovery last_added events conflicts differing hollow waiting old_log_bytes log_bytes
+    oldest_ms newest_ms events_a_day events_a_day_over_ms has_recovery_file ahead refused_events sessions paused doors clients
+    turned_away limits views refused other_meshes peers clocks mesh_nodes store_error"""
 SESSION_KEYS = "other_node_id state address lag missing restarts dialled reason"
 PEER_KEYS = "node_id state session addresses restarts since_ms behind behind_since_ms missing clock_ahead_ms reason"
 META_KEYS = "created time dot added origin"
 BACKUP_KEYS = "file node_id events bytes with_keys"
-RESTORE_KEYS = "home node_id events made_ms is_same_node"
+RESTORE_KEYS = "home node_id events made_ms is_same_node newest"
 FOUND_KEYS = "mesh mesh_key node_id recovery_file"
 MEMBER_KEYS = "node_id is_admin state since_ms invited_by from last_seen_ms"
 FACT_KEYS = "id kind time_ms signer about error void"

@@ -145,6 +145,11 @@ class Children(Generic[A]):
 
         self._timers[due] = self._environment.clock.call_later(delay_seconds * 1000, due)
 
+    def later_unless_ending(self, delay_seconds: float, work: Callable[[], Any]) -> None:
+        """The same; nothing happens once the supervisor ends."""
+        if not self.is_ending:
+            self.later(delay_seconds, work)
+
     def stop(self) -> None:
         """Stop whatever lives, without waiting, and all timers: nothing may outlive the supervisor."""
         for undo in self._timers.values():

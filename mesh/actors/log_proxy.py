@@ -28,6 +28,8 @@ from peers.log.run_log import RunCommit, RunLog
 from peers.log.run_tail import NotRecentError
 from peers.log.write_batch import resolve_all
 from peers.roles.neighbours import Neighbours
+from peers.roles.summaries import SummaryBoard
+from peers.stores.arrivals import WRITTEN_HERE
 from peers.stores.run_store import Pen, RunState, RunStore, Taken
 from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Page, StoreError
 
@@ -128,6 +130,10 @@ class LogProxy:
         """Pieces as sessions send them."""
         self.neighbours = Neighbours()
         """With which nodes sessions are connected."""
+        self.summaries = SummaryBoard()
+        """How the nodes of the mesh do."""
+        self.last_event_ms = 0
+        """The time of the event with the highest `added`; 0 without one, and until `find_last_event` has found it."""
         self.free: Later[None] = Later.done(None)
         """Resolved once the disk of the keeper before is closed."""
         self.has_room = True
@@ -171,6 +177,15 @@ class LogProxy:
     def waiting_adds(self) -> tuple[int, int]:
         """How many events wait to be added, and their bytes."""
         return self._waiting.shown
+
+    def find_last_event(self) -> None:
+        """Read `last_event_ms` from the open log."""
+
+        def found(done: Later[tuple[Entry, ...]]) -> None:
+            if done.exception is None and not self.last_event_ms:
+                self.last_event_ms = max([entry.time for entry in done.result()], default=0)
+
+        self.read(lambda store: store.each(order="added", reverse=True, limit=1)).then(found)
 
     def kept_by(self, keeper: LoopActorRef[Any]) -> None:
         """From now on requests go to `keeper`."""
@@ -255,9 +270,9 @@ class LogProxy:
             raise NotRecentError
         return self._log.recall(work)
 
-    def write(self, work: Callable[[RunStore], Sequence[Taken]]) -> Later[Sequence[Taken]]:
+    def write(self, work: Callable[[RunStore], Sequence[Taken]], via: str = WRITTEN_HERE) -> Later[Sequence[Taken]]:
         """As RunLog.write."""
-        return self._ask(lambda log: log.write(work))
+        return self._ask(lambda log: log.write(work, via))
 
     @property
     def is_awaited(self) -> bool:
@@ -314,6 +329,8 @@ class LogProxy:
     def publish(self, state: RunState, commit: RunCommit) -> None:
         """Called after each commit."""
         self.state = state
+        if commit.taken.shown:
+            self.last_event_ms = commit.taken.shown[-1].time
         self.roster = commit.taken.roster or self.roster
         for announcement in commit.announcements(self._emitter):
             self._emitter.emit(*announcement)

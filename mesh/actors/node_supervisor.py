@@ -33,6 +33,9 @@ from mesh.actors.reports import (
 )
 from mesh.actors.runtime.loop_actor import LoopActor
 from mesh.actors.runtime.mailbox import Runtime
+from mesh.actors.shown.log_figures import log_figures
+from mesh.actors.shown.shown_notices import ShownNotices
+from mesh.actors.shown.whole_mesh import WholeMesh
 from mesh.actors.synchronized_waiters import SynchronizedWaiters
 from mesh.actors.watch.clock_watch import ClockWatch
 from mesh.actors.watch.examination import examine
@@ -82,14 +85,14 @@ class NodeSupervisor(LoopActor):
         super().__init__(runtime)
         self._environment, self._settings, self._log = environment, settings, log
         limits, hits = environment.limits, environment.hits
-        self._rare = RareNotices(limits, hits)
-        self._show = on_notice
         self._make_role = make_role
         self._endpoints = endpoints or Endpoints()
         self._membership = Membership(
             settings.node_id, settings.instance, settings.peers, limits=limits, hits=hits, hosts=environment.known_hosts
         )
         self._children: Children[PeerSession] = Children(environment, self.defer, self._on_notice)
+        self._notices = ShownNotices(RareNotices(limits, hits), on_notice, self._children.later_unless_ending)
+        self._mesh = WholeMesh(environment, settings, log, self.into_mailbox)
         self._waiters = SynchronizedWaiters(self._children, self._membership, log, self.into_mailbox)
         self._report = self.into_mailbox(self.on_report)
         self._address, self._ports = ListenAddress(0, ()), dict[str, int]()
@@ -126,6 +129,7 @@ class NodeSupervisor(LoopActor):
         """Say goodbye and close everything, in the reverse order of `begin`; each step has a limit of time."""
         self._children.is_ending = True
         self._waiters.end()
+        self._mesh.stop()
         # What `begin` opens meanwhile has to be closed, too.
         if self._is_beginning and not await is_in_time(self._begun, BEGIN_SECONDS):
             self._on_notice(Notice("note", None, f"the start did not end within {BEGIN_SECONDS:.0f} s"))
@@ -144,8 +148,10 @@ class NodeSupervisor(LoopActor):
         gateway["discovery"] = await self._children.ask(DISCOVERY, Discoverer.describe)
         gateway |= {
             "limits": self._environment.hits.rows(),
+            "mesh_nodes": self._mesh.nodes(),
             **self._clocks.shown(),
             **self._environment.shown_of_home(),
+            **await log_figures(self._log, self._environment.clock.now_ms()),
         }
         return show_status(
             self._settings,
@@ -268,6 +274,7 @@ class NodeSupervisor(LoopActor):
 
     def on_stop(self) -> None:
         self._undo_store()
+        self._mesh.stop()
         self._log.end()
         self._children.stop()
 
@@ -302,18 +309,7 @@ class NodeSupervisor(LoopActor):
             self._on_notice(Notice("note", None, alone_sentence(self._address.port, discovery)))
 
     def _on_notice(self, notice: Notice) -> None:
-        self._perform_shown(self._rare.on_notice(notice))
-
-    def _perform_shown(self, actions: list[Action]) -> None:
-        for action in actions:
-            match action:
-                case Notice():
-                    self._show(action)
-                case LookAgain(subject, delay_seconds) if not self._children.is_ending:
-                    self._children.later(delay_seconds, partial(self._sum_up, subject))
-
-    def _sum_up(self, subject: str) -> None:
-        self._perform_shown(self._rare.on_look(subject))
+        self._notices.on_notice(notice)
 
     def _look(self, subject: str) -> None:
         self._perform(self._membership.on_look(subject, self._now()))
@@ -355,6 +351,7 @@ class NodeSupervisor(LoopActor):
         await self._children.open(KEEPER, keeper, keeper.ask_to(LogKeeper.open))
         self._log.kept_by(keeper)
         environment.check_member()
+        self._mesh.start()
 
     async def _start_listener(self) -> None:
         environment, settings = self._environment, self._settings

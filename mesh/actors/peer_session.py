@@ -183,6 +183,7 @@ class PeerSession(SessionBase[RunPeerSync]):
             gather_ms=self._gather_ms,
             encoded=self._log.encoded,
             neighbours=self._log.neighbours,
+            summaries=self._log.summaries,
         )
         role.catch(self._on_error)
         role.on("connect", self._on_met)

@@ -89,13 +89,16 @@ def restore(context: click.Context, *, file: Path, as_json: bool) -> None:
     mesh --home /tmp/kitchen2 join
 
     The home is for a new node: it has the name, the mesh and all events of the old one, and another id, so both may run. It
-    has to join a mesh first. If FILE was made with --with-keys, the home is for the same node again: the old one must never
-    run any more.
+    has to join a mesh first. Then it asks the others for what came after the backup: a line for each node that wrote says
+    from when on, which may be of the node itself too. If FILE was made with --with-keys, the home is for the same node again:
+    the old one must never run any more.
     """
+    from mesh.control.archive import newest_times
     from mesh.settings.backup import restore_home
 
     home = options.home_of(context)
     facts, node_id = restore_home(file.absolute(), home)
+    newest = newest_times(home)
     is_same_node = node_id == facts.node_id
     if is_same_node:
         output.complain(f"warning: this is {node_id} again: never run it while the node of the old home runs")
@@ -107,6 +110,7 @@ def restore(context: click.Context, *, file: Path, as_json: bool) -> None:
                 "events": facts.events,
                 "made_ms": facts.made_ms,
                 "is_same_node": is_same_node,
+                "newest": newest,
             }
         )
     else:
@@ -117,6 +121,8 @@ def restore(context: click.Context, *, file: Path, as_json: bool) -> None:
             f"{home}: {_events(facts.events)}, as of {local_time(facts.made_ms)}, for {kind}, {node_id}; "
             f"{_next_step(home)}\n"
         )
+        for name, ms in newest.items():
+            output.write(f"  from the others comes what {name} wrote after {local_time(ms)}\n")
 
 
 @click.command()

@@ -14,6 +14,9 @@ from click.exceptions import Exit
 from mesh.cli import options
 from mesh.cli.backup import backup, restore, upgrade
 from mesh.cli.bench import bench
+from mesh.cli.data.export import export
+from mesh.cli.data.importing import import_
+from mesh.cli.data.verify import verify
 from mesh.cli.help import show_help
 from mesh.cli.log import log
 from mesh.cli.members.found import found, recover
@@ -29,6 +32,8 @@ from mesh.cli.peer import peer, wait
 from mesh.cli.scenario import scenario
 from mesh.cli.token import token
 from mesh.cli.watch.doctor import doctor
+from mesh.cli.watch.show import show
+from mesh.cli.watch.top import mesh_nodes, top
 from mesh.errors import MeshError
 from mesh.terminal import output
 from mesh.terminal.output import INTERRUPTED
@@ -184,19 +189,26 @@ def peers(context: click.Context, *, as_json: bool) -> None:
 
 @click.command()
 @options.as_json
+@click.option("--mesh", "of_mesh", is_flag=True, help="Show all nodes of the mesh, as this one knows them.")
 @click.pass_context
-def status(context: click.Context, *, as_json: bool) -> None:
-    """Show how this machine's node is doing.
+def status(context: click.Context, *, as_json: bool, of_mesh: bool) -> None:
+    """Show how this machine's node is doing, or the whole mesh.
 
     \b
     mesh status
     mesh status --json
+    mesh status --mesh
     """
-    from mesh.terminal.tables import show_status
-
     with options.node_of(context) as node:
         shown = node.status()
-    output.write_shown(shown, show_status, as_json=as_json)
+    if of_mesh:
+        from mesh.cli.watch.mesh_table import show_mesh
+
+        output.write_shown(mesh_nodes(shown), show_mesh, as_json=as_json)
+    else:
+        from mesh.terminal.tables import show_status
+
+        output.write_shown(shown, show_status, as_json=as_json)
 
 
 @click.command()
@@ -239,9 +251,9 @@ def retry(context: click.Context) -> None:
 
 
 COMMANDS = (
-    *(up, config, add, log, peers, status, doctor, stop, reload, retry, wait, peer, token),
+    *(up, config, add, log, show, peers, status, top, doctor, stop, reload, retry, wait, peer, token),
     *(found, invite, join, recover, members, facts, revoke, leave),
-    *(backup, restore, upgrade, service, bench, scenario, show_help),
+    *(backup, restore, export, import_, verify, upgrade, service, bench, scenario, show_help),
 )
 for command in COMMANDS:
     app.add_command(command)

@@ -60,6 +60,30 @@ def _ms(given: str, what: str) -> int:
         ) from None
 
 
+since_option = click.option(
+    "--since",
+    "since",
+    metavar="MOMENT",
+    callback=_since,
+    help="Only events from this time on ('2026-11-23 03:30', 2026-11-23T03:30Z), from the last 90s, 15m, 12h or 30d, or, "
+    "given a bare number, with a higher `added`.",
+)
+until_option = click.option(
+    "--until",
+    "until",
+    metavar="MOMENT",
+    callback=_until,
+    help="Only events up to this time, or older than 90s, 15m, 12h or 30d.",
+)
+type_option = click.option("--type", "event_type", metavar="TYPE", help="Only events of this type.")
+
+
+def check_moments(since: dict[str, int], until: dict[str, int]) -> None:
+    """Raise a usage error if no event is between what `since_option` and `until_option` gave."""
+    if until and since.get("from_ms", 0) > until["until_ms"]:
+        raise click.UsageError("--since is later than --until: no event is between them")
+
+
 @click.command()
 @options.as_json
 @click.option("--follow", "-f", is_flag=True, help="Print each new event too, in the order in which they arrive.")
@@ -75,22 +99,9 @@ def _ms(given: str, what: str) -> int:
     help="By time, which is the same on every node (the default), or as this node got them.",
 )
 @click.option("--reverse", is_flag=True, help="Print the last event first.")
-@click.option(
-    "--since",
-    "since",
-    metavar="MOMENT",
-    callback=_since,
-    help="Only events from this time on ('2026-11-23 03:30', 2026-11-23T03:30Z), from the last 90s, 15m, 12h or 30d, or, "
-    "given a bare number, with a higher `added`.",
-)
-@click.option(
-    "--until",
-    "until",
-    metavar="MOMENT",
-    callback=_until,
-    help="Only events up to this time, or older than 90s, 15m, 12h or 30d.",
-)
-@click.option("--type", "event_type", metavar="TYPE", help="Only events of this type.")
+@since_option
+@until_option
+@type_option
 @click.option(
     "--tail",
     type=WholeNumber(0),
@@ -140,8 +151,7 @@ def _read_request(
         raise click.UsageError("--wait is for --follow: give both, or none")
     if tail is not None and limit is not None and not follow:
         raise click.UsageError("--tail N prints the last N, --limit N the first: give one of them")
-    if until and since.get("from_ms", 0) > until["until_ms"]:
-        raise click.UsageError("--since is later than --until: no event is between them")
+    check_moments(since, until)
     from mesh.control.messages import Read
 
     chosen: Any = "added" if follow else order or "created"

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec.structs import replace
 
-from mesh.control.client import ControlClient
 from mesh.control.messages import Read
+from mesh.control.open_log import log_to_read
 from mesh.errors import MeshError, NoNodeError
-from mesh.settings.home_lock import is_locked
 from mesh.terminal import output
 from mesh.terminal.progress import Progress
 
 if TYPE_CHECKING:
+    from mesh.control.client import ControlClient
     from mesh.control.idle_log import IdleLog
 
 RETRY_SECONDS = 0.2
@@ -44,7 +44,7 @@ class LogPrinter:
         """Print. Returns when everything is printed: never, for a request that follows without a limit."""
         while True:
             try:
-                with self._open() as client:
+                with log_to_read(self._home, follows=self._request.follow) as client:
                     self._has_complained = False
                     self._print(client)
                     return
@@ -52,17 +52,6 @@ class LogPrinter:
                 if not self._is_waiting:
                     raise
                 self._wait(error)
-
-    def _open(self) -> ControlClient | IdleLog:
-        """Where to read the log: from the node, or from the disk while none runs."""
-        try:
-            return ControlClient(self._home)
-        except NoNodeError:
-            from mesh.control.idle_log import IdleLog  # imported here: it loads the store, which takes a while
-
-            if self._request.follow or is_locked(self._home) or not IdleLog.is_there(self._home):
-                raise
-        return IdleLog(self._home)
 
     def _wait(self, error: NoNodeError) -> None:
         if not self._has_complained:

@@ -5,25 +5,30 @@ from __future__ import annotations
 import select
 import shlex
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from msgspec import Raw
 
 from mesh.control import messages
 from mesh.control.line_reader import LineReader
 from mesh.control.mesh_texts import MeshTexts
-from mesh.control.messages import Answer, Request
+from mesh.control.messages import Answer, Confirmed, Rejected, Request
 from mesh.control.unix_socket import connect_in
 from mesh.errors import MeshError, NoNodeError
 from mesh.settings.home_lock import holder, is_locked
+
+if TYPE_CHECKING:
+    from peers.events.created import Created
 
 AnswerKind = TypeVar("AnswerKind", bound=Answer)
 
 NODE_SECONDS = 10.0
 """Within which a node answers, and within which it stops."""
+WRITE_SECONDS = 60.0
+"""The same of what it writes: its disk may be slow, or busy."""
 STOP_CHECK_SECONDS = 0.02
 """Between two checks whether a node has stopped."""
 SOCKET_READ_BYTES = 64 * 1024
@@ -64,6 +69,11 @@ class ControlClient:
         """The rows of Node.examine."""
         return self._ask(messages.Examine(), messages.Examined).links
 
+    def story(self, which: Created | int) -> dict[str, Any] | None:
+        """The story of an event: see EventStory. None if it is not known."""
+        asked = messages.Tell(added=which) if isinstance(which, int) else messages.Tell(which)
+        return self._ask(asked, messages.Told).story
+
     def retry(self) -> None:
         """Let the node start again what it paused or refused."""
         self._ask(messages.Retry(), messages.Done)
@@ -83,6 +93,17 @@ class ControlClient:
     def change_peer(self, address: str, is_wanted: bool) -> None:
         """Let the node dial an address from now on, or, without `is_wanted`, no longer."""
         self._ask(messages.ChangePeer(address, is_wanted), messages.Done)
+
+    def add(
+        self, events: Sequence[Raw], metas: Sequence[dict[str, Any] | None], keys: Sequence[str]
+    ) -> Sequence[Confirmed | Rejected]:
+        """Add events with their metas and keys, at most BATCH_EVENTS; what became of each."""
+        request = messages.Add(list(events), list(keys), list(metas))
+        return self._ask(request, messages.Added, seconds=WRITE_SECONDS).outcomes
+
+    def take(self, mesh: bytes, frames: Sequence[bytes]) -> messages.FramesTaken:
+        """Let the node take records of an archive of this mesh, of at most FRAMES_BYTES in all, but for one."""
+        return self._ask(messages.TakeFrames(mesh, list(frames)), messages.FramesTaken, seconds=WRITE_SECONDS)
 
     def texts(self) -> MeshTexts:
         """The facts of the mesh, and the proofs of forks."""

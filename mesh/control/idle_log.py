@@ -14,6 +14,8 @@ from mesh.control.mesh_texts import MeshTexts, read_texts
 from mesh.control.messages import Read
 from mesh.errors import MeshError
 from mesh.settings.paths import LOG_FILE
+from peers.events.created import Created
+from peers.log.event_story import read_story
 from peers.log.moments import read_walk
 from peers.stores.runs.sqlite.reader import SqliteRunReader
 from peers.stores.store import StoreError
@@ -57,6 +59,14 @@ class IdleLog:
     def texts(self) -> MeshTexts:
         """As in ControlClient."""
         return read_texts(self._reader)
+
+    def story(self, which: Created | int) -> dict[str, Any] | None:
+        """As in ControlClient."""
+        try:
+            story = read_story(self._reader, which)
+        except StoreError as error:
+            raise MeshError(str(error)) from None
+        return None if story is None else {**story}
 
     def read(self, request: Read) -> Iterator[list[Raw]]:
         """Lists of the requested events, as in ControlClient.read; it does not follow the log."""

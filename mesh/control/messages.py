@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -18,6 +19,9 @@ BATCH_BYTES = 256 * 1024
 """JSON text of the events of one Add; a single event may be larger."""
 MAX_TIME_MS = 253_402_300_799_998
 """The last ms but one of the year 9999, where Python's calendar ends."""
+MAX_FRAMES = 500
+FRAMES_BYTES = 512 * 1024
+"""Of the records of one TakeFrames, at most: they are written in base64."""
 MAX_STATED = 64
 """Facts of one State."""
 ITEMS_BYTES = 512 * 1024
@@ -40,6 +44,16 @@ class Add(Struct, tag_field="do", tag="add", forbid_unknown_fields=True, omit_de
     events: Annotated[list[Raw], Meta(min_length=1, max_length=BATCH_EVENTS)]
     keys: Annotated[list[str], Meta(max_length=BATCH_EVENTS)] = []
     """One for each event, which makes it safe to repeat; none: no event has one."""
+    metas: Annotated[list[dict[str, Any] | None], Meta(max_length=BATCH_EVENTS)] = []
+    """One for each event, as NodeLog.add takes it; none: no event has one."""
+
+
+class TakeFrames(Struct, tag_field="do", tag="take frames", forbid_unknown_fields=True):
+    """Take records of an archive, as over a link, see peers.codec.archive. Answer: FramesTaken."""
+
+    mesh: Annotated[bytes, Meta(max_length=MAX_KEY_BYTES)]
+    """The public key of the mesh of the archive; empty without one."""
+    frames: Annotated[list[bytes], Meta(min_length=1, max_length=MAX_FRAMES)]
 
 
 class Read(Struct, tag_field="do", tag="read", forbid_unknown_fields=True, omit_defaults=True):
@@ -69,6 +83,13 @@ class Read(Struct, tag_field="do", tag="read", forbid_unknown_fields=True, omit_
 
 class Show(Struct, tag_field="do", tag="show", forbid_unknown_fields=True):
     """Show the status of the node. Answer: Shown."""
+
+
+class Tell(Struct, tag_field="do", tag="tell", forbid_unknown_fields=True):
+    """Tell the story of an event, by its `created`, or without one by its `added`. Answer: Told."""
+
+    created: tuple[int, str, int] | None = None
+    added: EventCount = 0
 
 
 class Retry(Struct, tag_field="do", tag="retry", forbid_unknown_fields=True):
@@ -155,6 +176,16 @@ class Added(Struct, tag_field="is", tag="added"):
     outcomes: list[Confirmed | Rejected]
 
 
+class FramesTaken(Struct, tag_field="is", tag="frames taken"):
+    """What became of records of an archive: see peers.protocol.runs.archiving.TakenArchive."""
+
+    shown: int
+    entries: int
+    new: int
+    left: dict[str, int]
+    bad: str
+
+
 class Events(Struct, tag_field="is", tag="events"):
     """Some events, in order, each `{"event": ..., "meta": ...}`."""
 
@@ -165,6 +196,12 @@ class Shown(Struct, tag_field="is", tag="shown"):
     """The object of `mesh status --json`, see mesh.membership.status."""
 
     status: dict[str, Any]
+
+
+class Told(Struct, tag_field="is", tag="told"):
+    """See peers.log.event_story.EventStory; None if the event is not known."""
+
+    story: dict[str, Any] | None
 
 
 class Peers(Struct, tag_field="is", tag="peers"):
@@ -224,9 +261,11 @@ class Failure(Struct, tag_field="is", tag="failure"):
 
 Request = (
     Add
+    | TakeFrames
     | Read
     | Show
     | Examine
+    | Tell
     | Reload
     | Retry
     | Wait
@@ -239,10 +278,32 @@ Request = (
     | LeaveMesh
     | Stop
 )
-Answer = Added | Events | Shown | Examined | Reloaded | Peers | Texts | Invited | CutShown | Left | Done | Failure
+Answer = (
+    Added
+    | FramesTaken
+    | Events
+    | Shown
+    | Told
+    | Examined
+    | Reloaded
+    | Peers
+    | Texts
+    | Invited
+    | CutShown
+    | Left
+    | Done
+    | Failure
+)
 
 _REQUEST: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 _ANSWER: msgspec.json.Decoder[Answer] = msgspec.json.Decoder(Answer)
+
+
+def outcome_of(outcome: Mapping[str, Any] | ValueError | None) -> Confirmed | Rejected:
+    """Of one event, from what NodeLog.add_batch says of it."""
+    if outcome is None or isinstance(outcome, ValueError):
+        return Rejected(str(outcome or "it is in the log already"))
+    return Confirmed(outcome["created"], outcome["added"])
 
 
 def encode(message: Request | Answer) -> bytes:

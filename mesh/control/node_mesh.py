@@ -1,4 +1,4 @@
-"""NodeMesh: what commands do with the mesh of a running node: invite to it, revoke a member, leave it."""
+"""NodeMesh: what commands do with the mesh of a running node: invite to it, revoke a member, leave it, take an archive."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from mesh.actors.log_proxy import LogProxy
-from mesh.control.mesh_texts import MeshTexts, read_texts
+from mesh.control.mesh_texts import MeshTexts, check_mesh, read_texts
 from mesh.errors import MeshError
 from mesh.joining.inviting import Inviting, OpenCode
 from mesh.settings.home import Home
@@ -20,6 +20,7 @@ from peers.facts.fact import Tip, checked_fact
 from peers.facts.roster import Roster
 from peers.later import Later
 from peers.log.run_log import RunLog
+from peers.protocol.runs.archiving import ArchivedFrames, TakenArchive
 from peers.stores.store import StoreError
 
 CATCH_UP_SECONDS = 1.0
@@ -32,7 +33,7 @@ LEFT = "this node has left its mesh: nothing is added any more"
 
 
 class NodeMesh:
-    """Made for each run of a node; everything runs on its loop. Without a mesh all but `texts` raises MeshError."""
+    """Made for each run of a node; everything runs on its loop. Without a mesh all but `texts` and `take` raise MeshError."""
 
     def __init__(
         self,
@@ -86,6 +87,18 @@ class NodeMesh:
             raise MeshError(
                 "this log does not take it: it is of another mesh, or its signer has stated as many facts as one may"
             )
+
+    async def take(self, mesh: bytes, frames: Sequence[bytes]) -> TakenArchive:
+        """Take records of an archive of the mesh `mesh`. Raises MeshError, also for another mesh, or ValueError."""
+        check_mesh(mesh, self._mesh_key)
+        if not self._log.has_room:
+            raise MeshError("the disk of this node is nearly full, so it takes no events of others: free space on it")
+        archived = ArchivedFrames(frames)
+        for events in archived.events:
+            self._log.follow(events)
+        clock_ms = self._log.follow(())
+        await self._log.write(lambda store: archived.work(store, clock_ms))
+        return archived.outcome()
 
     async def leave(self) -> int:
         """State that this node leaves, and tell those that are connected; it has to be stopped then.

@@ -15,7 +15,7 @@ from msgspec import Raw
 from mesh.control import messages
 from mesh.control.log_reading import LogFollowing, LogReading, item_of
 from mesh.control.mesh_texts import MeshTexts
-from mesh.control.messages import Answer, Confirmed, Failure, Rejected, Request
+from mesh.control.messages import Answer, Failure, Request
 from mesh.control.unix_socket import listen_in
 from mesh.errors import MeshError
 from mesh.log_walks import Follower
@@ -23,10 +23,11 @@ from mesh.membership.diagnosis.links import LinkRow
 from mesh.membership.status import Status
 from mesh.node_log import NodeLog
 from mesh.settings.paths import SOCKET_FILE
-from peers.events.entry import Entry, EventMeta
+from peers.events.entry import Entry
 from peers.facts.fact import Tip
 from peers.later import Later
 from peers.log.draft import BusyError
+from peers.protocol.runs.archiving import TakenArchive
 from peers.stores.store import StoreError
 from peers.transport.accepting.files import limited_by_files
 from peers.transport.accepting.listening_socket import ListeningSocket
@@ -74,6 +75,7 @@ class ServedMesh(Protocol):
     async def cut(self, key: bytes) -> Sequence[Tip]: ...
     async def state(self, texts: Sequence[bytes]) -> None: ...
     async def leave(self) -> int: ...
+    async def take(self, mesh: bytes, frames: Sequence[bytes]) -> TakenArchive: ...
 
 
 class ControlServer:
@@ -247,14 +249,20 @@ class _Connection:
 
     async def _answer(self, request: Request | Failure) -> None:
         match request:
-            case messages.Add(events, keys):
-                await self._send(await self._add(events, keys or None))
+            case messages.Add(events, keys, metas):
+                await self._send(await self._add(events, keys or None, metas))
+            case messages.TakeFrames(mesh, frames):
+                taken = await self._server.mesh.take(mesh, frames)
+                await self._send(messages.FramesTaken(taken.shown, taken.entries, taken.new, taken.left, taken.bad))
             case messages.Read():
                 await (self._follow(request) if request.follow else self._page(request))
             case messages.Show():
                 await self._send(messages.Shown({**await self._node.status()}))
             case messages.Examine():
                 await self._send(messages.Examined([{**row} for row in await self._node.examine()]))
+            case messages.Tell(created, added):
+                story = await self._node.log.story(created or added)
+                await self._send(messages.Told(None if story is None else {**story}))
             case messages.Reload():
                 await self._send(messages.Reloaded(self._node.reload()))
             case messages.Retry():
@@ -286,16 +294,20 @@ class _Connection:
             case Failure():
                 await self._send(request)
 
-    async def _add(self, events: list[Raw], keys: list[str] | None) -> messages.Added:
+    async def _add(
+        self, events: list[Raw], keys: list[str] | None, metas: list[dict[str, Any] | None]
+    ) -> messages.Added:
+        if metas and len(metas) != len(events):
+            raise ValueError(f"{len(metas)} metas for {len(events)} events: give one for each, null for none")
         # A Raw keeps the bytes of the event as they were typed.
-        items: list[tuple[Any, None]] = [(event, None) for event in events]
+        items: list[tuple[Any, dict[str, Any] | None]] = list(zip(events, metas or [None] * len(events), strict=True))
         for _ in range(BUSY_ATTEMPTS):
             try:
                 outcomes = await self._node.log.add_batch(items, keys=keys)
             except BusyError:
                 await asyncio.sleep(BUSY_SECONDS)
             else:
-                return messages.Added([_outcome(outcome) for outcome in outcomes])
+                return messages.Added([messages.outcome_of(outcome) for outcome in outcomes])
         raise MeshError("the disk has been too busy for more events: try again later")
 
     async def _page(self, request: messages.Read) -> None:
@@ -369,12 +381,6 @@ def _decode(line: bytes) -> Request | Failure:
         return messages.decode_request(line)
     except ValueError as error:
         return Failure(str(error))
-
-
-def _outcome(outcome: EventMeta | ValueError | None) -> Confirmed | Rejected:
-    if outcome is None or isinstance(outcome, ValueError):
-        return Rejected(str(outcome or "it is in the log already"))
-    return Confirmed(outcome["created"], outcome["added"])
 
 
 def _sentence(error: Exception) -> str:

@@ -16,6 +16,7 @@ from mesh.settings.config import parse_address
 from peers.clock import Clock
 from peers.later import Later
 from peers.limits import Limits
+from peers.log.port import SyncLog
 from peers.protocol.ports import Spawn
 from peers.transport.accepting.door import Note
 from peers.transport.address import parse_url
@@ -97,6 +98,7 @@ class Gateways:
         note: Note,
         status: Callable[[], Later[Status]],
         measuring: Measuring,
+        log: SyncLog,
     ) -> Endpoints:
         """What to open and to dial. Raises MeshError for a certificate that cannot be used.
 
@@ -119,6 +121,7 @@ class Gateways:
                     note=note,
                     status=status,
                     monitoring=self._monitoring,
+                    log=log,
                     frame_memory=frame_memory,
                     turned_away=turned_away,
                 )

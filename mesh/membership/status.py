@@ -16,6 +16,8 @@ from mesh.membership.status_rows import (
     DifferingStatus,
     DiscoveryStatus,
     LimitStatus,
+    LogFigures,
+    MeshNodeStatus,
     PausedStatus,
     PeerStatus,
     RefusedStatus,
@@ -44,11 +46,17 @@ _NOTHING_OUTSIDE: dict[str, Any] = {
     "turned_away": [],
     "discovery": None,
     "old_log_bytes": 0,
+    "log_bytes": 0,
+    "oldest_ms": None,
+    "newest_ms": None,
+    "events_a_day": None,
+    "events_a_day_over_ms": None,
     "has_recovery_file": False,
     "limits": [],
     "views": [],
     "clocks": [],
     "ahead_ms": {},
+    "mesh_nodes": [],
 }
 
 
@@ -63,7 +71,7 @@ class LogStatus(TypedDict):
     waiting: int
 
 
-class Status(LogStatus):
+class Status(LogStatus, LogFigures):
     """What `Node.status` and `mesh status --json` give. Times `_ms` are of the wall clock; numbers of events are upper bounds.
 
     Fields, besides the obvious ones:
@@ -74,6 +82,7 @@ class Status(LogStatus):
     - `hollow`: events that this node has heard of and nobody has sent yet, since those that are connected cleaned them or did
       not take them (a lying member wrote them)
     - `waiting`: events that are kept and not shown, since their times are further in the future than `max_future_seconds`
+    - `log_bytes`: size of the log on disk, with what is written ahead
     - `old_log_bytes`: size of the file that the upgrade from an older release kept, 0 without one
     - `has_recovery_file`: whether the recovery code of the mesh is still in a file of the home: it has to be put away
     - of a row of `views`: `place`, the time and `created` of the last event that is folded; `behind`, how many events of the
@@ -85,6 +94,7 @@ class Status(LogStatus):
       known to have them all (None while it has); `missing`, how many of its events we lack (None without a session);
       `clock_ahead_ms`, by how much its clock is ahead of ours at least, negative if behind (None while that is not known);
       `addresses`, those to dial, or the one from which it dialled us
+    - `mesh_nodes`: the whole mesh, this node first: see MeshNodeStatus
     - of a row of `sessions`: `lag`, how many of our events the other end has not confirmed; `missing`, how many of the events
       that it had at its greeting have not come yet
     """
@@ -94,6 +104,7 @@ class Status(LogStatus):
     port: int
     discovery: DiscoveryStatus
     old_log_bytes: int
+    log_bytes: int
     has_recovery_file: bool
     sessions: list[SessionStatus]
     paused: list[PausedStatus]
@@ -108,6 +119,7 @@ class Status(LogStatus):
     clocks: list[ClockStatus]
     ahead: int
     refused_events: dict[Cause, int]
+    mesh_nodes: list[MeshNodeStatus]
     store_error: StoreErrorStatus | None
 
 
@@ -151,6 +163,11 @@ def show_status(
         "discovery": others["discovery"] or NO_DISCOVERY,
         **_log(log),
         "old_log_bytes": others["old_log_bytes"],
+        "log_bytes": others["log_bytes"],
+        "oldest_ms": others["oldest_ms"],
+        "newest_ms": others["newest_ms"],
+        "events_a_day": others["events_a_day"],
+        "events_a_day_over_ms": others["events_a_day_over_ms"],
         "has_recovery_file": others["has_recovery_file"],
         "ahead": log.ahead,
         "refused_events": dict(sorted(log.refused_events.items())),
@@ -167,6 +184,7 @@ def show_status(
             membership, described, others["ahead_ms"], log.state.last_position, now_ms - now_seconds * 1000
         ),
         "clocks": others["clocks"],
+        "mesh_nodes": others["mesh_nodes"],
         "store_error": log.store_trouble.shown() if log.store_trouble is not None else None,
     }
 

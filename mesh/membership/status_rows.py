@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 
 class DiscoveryStatus(TypedDict):
@@ -112,3 +112,57 @@ class StoreErrorStatus(TypedDict):
 
     error: str
     since_ms: int
+
+
+class LogFigures(TypedDict):
+    """How old and how busy the log is. All are None for an empty log, and while the disk is too busy to answer."""
+
+    oldest_ms: int | None
+    newest_ms: int | None
+    """The times of the first and of the last event in the order of time."""
+    events_a_day: float | None
+    """Entries that came here in the last 7 days, from others or as own ones, for each day; None for less than an hour."""
+    events_a_day_over_ms: int | None
+    """The time over which they were counted: 7 days, or since this log notes when entries come."""
+
+
+class MeshLinkStatus(TypedDict):
+    """A link of a node of the mesh, as that node says; the other end of it usually says so too."""
+
+    node_id: str
+    """The other end; `?` and the beginning of its public key if its name is not known here."""
+    lag: int
+    """Changes that the other end has not confirmed, rounded down to 4 binary digits."""
+
+
+class MeshNodeStatus(TypedDict):
+    """A row of `mesh_nodes`: a node of the mesh as this node knows it, by its last summary. Unknown values are None."""
+
+    node_id: str
+    state: Literal["this", "linked", "seen", "gone"]
+    """`this`: the node that was asked. `linked`: connected with it. `seen`: not connected, but its summaries come through
+    others. `gone`: neither; its values are as they were at `seen_ms`."""
+    island: int
+    """Nodes that reach each other by links have the same number: 0 is that of the node that was asked. For nodes that are gone
+    it is made of their last summaries, so it says which of them may still be connected."""
+    seen_ms: int | None
+    """When it was heard of last, by our wall clock; None: never since this node has started."""
+    version: str | None
+    last_event_ms: int | None
+    """The time of the newest event of its log; `last_added` is its number there."""
+    last_added: int | None
+    worst_lag: int | None
+    """The greatest `lag` of its `links`; 0 without links."""
+    worst_lag_to: str | None
+    """The other end of that link; None if nobody is behind."""
+    queue: int | None
+    """Events of its own that wait for its disk."""
+    disk_share: float | None
+    """How much of its disk is in use, from 0 to 1, in steps of 0.01."""
+    clock_offset_ms: int | None
+    """By how much its clock is ahead of the median of those of its neighbours, as they were when they connected."""
+    uptime_seconds: int | None
+    links: list[MeshLinkStatus]
+    """With whom it is connected; of very many links, those with the greatest lags."""
+    more_links: int
+    """Links that are not in that list."""

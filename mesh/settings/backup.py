@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
 
 from mesh.errors import MeshError
 from mesh.settings.backup_file import BackupFacts, BackupFile, seal
@@ -17,6 +14,7 @@ from mesh.settings.home_files import write_whole
 from mesh.settings.home_lock import is_locked
 from mesh.settings.kept_peers import PEERS_FILE, KeptPeers
 from mesh.settings.paths import CERTIFICATES_FILE, LOG_FILE, TOKENS_FILE
+from mesh.settings.whole_file import UNFINISHED, sync_folder, whole_file
 from peers.stores.sqlite.file import wal_of
 from peers.stores.sqlite.online_copy import copy_log, count_events
 from peers.stores.store import StoreError
@@ -25,8 +23,7 @@ SHARED_FILES = (PEERS_FILE,)
 """The files of a home that are in each backup, besides the log."""
 NODE_FILES = (FACTS_FILE, KEY_FILE, CERTIFICATES_FILE, TOKENS_FILE)
 """Those by which a home is that of the same node: in a backup only if they are asked for."""
-UNFINISHED = ".unfinished"
-"""The end of the name of a file or folder that is being made."""
+_NOT_MADE = "no backup was made"
 
 
 def make_backup(
@@ -52,10 +49,9 @@ def make_backup(
     log is damaged. Then no file was made or replaced.
     """
     node_id, kept = read_identity(home)
-    _check_target(home, file, is_forced=is_forced)
     log = home / LOG_FILE
     try:
-        with _unfinished(file) as (path, written):
+        with whole_file(home, file, is_forced=is_forced, otherwise=_NOT_MADE, example="mesh.backup") as (path, written):
             _check_room(file, log)
             copy_log(log, path, is_in_use=is_locked(home), on_step=on_step)
             names = (*SHARED_FILES, *NODE_FILES) if with_keys else SHARED_FILES
@@ -68,16 +64,8 @@ def make_backup(
                 files={name: (home / name).read_bytes() for name in names if (home / name).exists()},
             )
             seal(written, facts)
-            written.flush()
-            os.fsync(written.fileno())
-            _check_target(home, file, is_forced=is_forced)
-            path.replace(file)
-            _sync_folder(file.parent)
     except StoreError as error:
-        raise MeshError(f"no backup was made: {error}") from None
-    except OSError as error:
-        where = str(error.filename or file).removesuffix(UNFINISHED)
-        raise MeshError(f"no backup was made: {where}: {error.strerror or error}; name another file") from None
+        raise MeshError(f"{_NOT_MADE}: {error}") from None
     return facts
 
 
@@ -109,7 +97,7 @@ def restore_home(file: Path, home: Path) -> tuple[BackupFacts, str]:
         try:
             node_id = _fill(unfinished, backup, file)
             unfinished.replace(home)
-            _sync_folder(home.parent)
+            sync_folder(home.parent)
         except BaseException as error:
             shutil.rmtree(unfinished, ignore_errors=True)
             if isinstance(error, OSError):
@@ -118,58 +106,13 @@ def restore_home(file: Path, home: Path) -> tuple[BackupFacts, str]:
     return backup.facts, node_id
 
 
-def _check_target(home: Path, file: Path, *, is_forced: bool) -> None:
-    try:
-        if file.resolve().is_relative_to(home.resolve()):
-            raise MeshError(f"{file} is in the home itself, and would be lost with it: name a file elsewhere")
-        if file.is_dir():
-            raise MeshError(f"{file} is a folder: name a file in it, as in {file / 'mesh.backup'}")
-        if file.exists() and not file.is_file():
-            raise MeshError(f"{file} is no regular file: name another one")
-        if not is_forced and os.path.lexists(file):
-            raise MeshError(f"{file} exists already: name another file, or give --force to replace it")
-    except OSError as error:
-        raise MeshError(f"no backup was made: {file}: {error.strerror or error}; name another file") from None
-
-
-@contextmanager
-def _unfinished(file: Path) -> Iterator[tuple[Path, BinaryIO]]:
-    """An empty file beside `file`, which is gone at the end unless it was renamed. One that was left there is used again."""
-    path = file.with_name(file.name + UNFINISHED)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "r+b") as written:
-        if not _is_ours(path, handle):
-            raise MeshError(f"another command is writing {file}: wait for it, or name another file")
-        try:
-            with suppress(OSError):  # of one that was left there; a USB stick may have no such rights
-                os.fchmod(handle, 0o600)
-            written.truncate()
-            yield path, written
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
-
-
-def _is_ours(path: Path, handle: int) -> bool:
-    """Lock an open file. False if another process has locked it, or has renamed it since it was opened."""
-    with suppress(OSError):  # some network disks have no locks
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-    try:
-        return os.path.samestat(os.fstat(handle), path.stat())
-    except FileNotFoundError:
-        return False
-
-
 def _check_room(file: Path, log: Path) -> None:
     """Before a byte is written: a running node may need what is left of the same disk."""
     needed = sum(each.stat().st_size for each in (log, wal_of(log)) if each.exists())
     free = shutil.disk_usage(file.parent).free
     if free < needed:
         raise MeshError(
-            f"no backup was made: the disk of {file.parent} is too full: it has {free} bytes left, "
+            f"{_NOT_MADE}: the disk of {file.parent} is too full: it has {free} bytes left, "
             f"and the log takes up to {needed}"
         )
 
@@ -179,7 +122,7 @@ def _checked(copy: Path, log: Path) -> int:
         return count_events(copy)
     except StoreError as error:
         found = str(error).replace(str(copy), str(log))
-        raise MeshError(f"no backup was made, as it would be of no use: {found}") from None
+        raise MeshError(f"{_NOT_MADE}, as it would be of no use: {found}") from None
 
 
 def _check_absent(home: Path) -> None:
@@ -208,20 +151,10 @@ def _fill(folder: Path, backup: BackupFile, file: Path) -> str:
         raise MeshError(
             f"{file} cannot be restored: it says {facts.events} events of {facts.node_id}, and has {events} of {node_id}"
         )
-    _sync_folder(folder)
+    sync_folder(folder)
     return node_id
 
 
 def _not_made(home: Path, error: OSError) -> MeshError:
     where = f" ({error.filename})" if error.filename else ""
     return MeshError(f"the home {home} cannot be made: {error.strerror or error}{where}; choose another with --home")
-
-
-def _sync_folder(folder: Path) -> None:
-    """Put the names in a folder on disk."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        with suppress(OSError):  # some network disks cannot, and have no need to
-            os.fsync(handle)
-    finally:
-        os.close(handle)

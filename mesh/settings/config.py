@@ -26,6 +26,8 @@ MAX_INVITE_ADMIN_SECONDS = 3_600
 """The same for one that makes admins."""
 MAX_INVITE_USES = 100
 """How many nodes may join by one."""
+SUMMARY_SECONDS = 10.0
+"""How often a node shows the others of its mesh how it does."""
 EVERY_ADDRESS = ""
 """The host to listen at all addresses of this machine, IPv4 and IPv6."""
 ONLY_HERE = "127.0.0.1"
@@ -49,6 +51,8 @@ class Settings:
     """Static addresses, `host:port`: dialled whatever discovery finds."""
     mesh_key: bytes = b""
     """The public key of the mesh; empty for a node without certificates."""
+    summary_seconds: float = SUMMARY_SECONDS
+    """Between two summaries that it shows the mesh; 0: it neither makes nor reads any."""
 
     @property
     def credentials(self) -> str:

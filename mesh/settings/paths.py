@@ -41,3 +41,14 @@ def disk_share(path: Path) -> float:
         return 0.0
     used = disk.f_blocks - disk.f_bfree
     return used / (used + disk.f_bavail) if used else 0.0
+
+
+def log_bytes(home: Path) -> int:
+    """The size of the log in a home, with its write-ahead log; 0 without one."""
+    size = 0
+    for name in (LOG_FILE, f"{LOG_FILE}-wal"):
+        try:
+            size += (home / name).stat().st_size
+        except OSError:
+            continue
+    return size

@@ -32,6 +32,9 @@ STATE_COLOURS = {
     "ok": "green",
     "look": "yellow",
     "wrong": "red",
+    "linked": "green",
+    "seen": "yellow",
+    "gone": "red",
 }
 
 
@@ -145,7 +148,13 @@ def show_facts(facts: Sequence[dict[str, Any]]) -> str:
 def show_status(status: dict[str, Any]) -> str:
     """The tables of `mesh status`."""
     counted = [(label, str(status[key])) for label, key in _STATUS_FACTS if key in status]
-    more = [*_refused_events(status), *_old_log(status), *_recovery(status), *_discovery(status.get("discovery"))]
+    more = [
+        *_log_figures(status),
+        *_refused_events(status),
+        *_old_log(status),
+        *_recovery(status),
+        *_discovery(status.get("discovery")),
+    ]
     facts = table((), [*counted, *more])
     shown = [facts]
     if trouble := status.get("store_error"):
@@ -203,6 +212,18 @@ def _view(row: dict[str, Any]) -> tuple[str, ...]:
         where = f" at an event of type {error['type']!r}, {error['created']}" if "type" in error else ""
         state = f"stopped{where}: {error['why']}"
     return (row["name"], *numbers, state)
+
+
+def _log_figures(status: dict[str, Any]) -> list[tuple[str, str]]:
+    """Also absent in a node of an older release."""
+    rows = [("log on disk", f"{status['log_bytes'] / 1e6:.1f} MB")] if status.get("log_bytes") else []
+    if status.get("events_a_day") is not None:
+        over = status["events_a_day_over_ms"] / 86_400_000
+        rows.append(("events a day", f"{status['events_a_day']:.0f} (over the last {over:.1f} days)"))
+    if status.get("oldest_ms") is not None:
+        rows.append(("oldest event", local_second(status["oldest_ms"])))
+        rows.append(("newest event", local_second(status["newest_ms"])))
+    return rows
 
 
 def _old_log(status: dict[str, Any]) -> list[tuple[str, str]]:

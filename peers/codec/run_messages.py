@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from peers.codec.messages import MAX_HELD, Count, Name, Refusal, RunMessage, Seq, WireLabel, WireVersion
 from peers.codec.pieces import Hash, RawPiece, Signature
+from peers.codec.summary import MAX_SUMMARY_BYTES
 from peers.events.dot import Dot
 from peers.events.ends import Fingerprint
 from peers.events.entry import Entry
@@ -63,6 +64,10 @@ LINK_BYTES = 8
 """Of the public key of a node with which the sender is connected."""
 MAX_LINKS = 1_024
 """Nodes of one `have`."""
+MAX_SUMMARIES = 64
+"""Of one `summaries` that is sent."""
+READ_SUMMARIES = 256
+"""The same of one that is read."""
 LinkName = Annotated[bytes, Meta(min_length=LINK_BYTES, max_length=LINK_BYTES)]
 
 _LABEL = b"peermesh hollow\0"
@@ -191,6 +196,8 @@ class Greeting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """In `connect` the sender's wall clock; `connected` has it elsewhere. 0 from earlier releases."""
     release: Annotated[str, Meta(max_length=MAX_RELEASE)] = ""
     """That of the sender's software. Empty from earlier releases, which do not know `reach`."""
+    reads_summaries: bool = False
+    """Whether it gets `summaries`; earlier releases do not."""
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -307,6 +314,14 @@ class Reached(RunMessage, frozen=True, tag="reached"):
     why: Annotated[str, Meta(max_length=MAX_WHY)] = ""
     """Why the sender of `reach` did not answer there, or was not dialled; empty if it answered."""
     was_dialled: bool = True
+
+
+class Summaries(RunMessage, frozen=True, tag="summaries"):
+    """How nodes of the mesh do: only to an end whose greeting has `reads_summaries`. See peers.codec.summary."""
+
+    summaries: Annotated[
+        tuple[Annotated[bytes, Meta(max_length=MAX_SUMMARY_BYTES)], ...], Meta(max_length=READ_SUMMARIES)
+    ]
 
 
 class Facts(RunMessage, frozen=True, tag="facts"):

@@ -45,6 +45,7 @@ from peers.codec.run_messages import (
     RunHave,
     SayHollow,
     ShowBlocks,
+    Summaries,
 )
 from peers.errors import SyncError
 from peers.events.dot import Dot
@@ -111,6 +112,7 @@ _PLAIN: dict[str, type[Any]] = {
     "facts": Facts,
     "reach": AskReach,
     "reached": Reached,
+    "summaries": Summaries,
 }
 """Messages whose items are the fields of a struct."""
 _GREETINGS = (b"connect", b"connected")

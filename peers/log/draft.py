@@ -99,6 +99,11 @@ class Waiting:
         self._events = 0
         self._bytes = 0
 
+    @property
+    def events(self) -> int:
+        """How many wait."""
+        return self._events
+
     def take(self, events: int, size: int) -> None:
         """Some more wait. Raises BusyError, and counts nothing, if they are too many beside others."""
         is_full = self._events + events > MAX_WAITING or self._bytes + size > MAX_WAITING_BYTES

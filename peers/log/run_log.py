@@ -25,6 +25,7 @@ from peers.log.run_tail import NotRecentError, RecentRuns, RunTail
 from peers.log.shown_tail import ShownTail, page_of
 from peers.log.timing import last_time, make_timer
 from peers.log.write_batch import Outcomes, Work, WriteBatch, joined
+from peers.stores.arrivals import WRITTEN_HERE
 from peers.stores.disk import Disk
 from peers.stores.event_types import EventTypes
 from peers.stores.run_store import Pen, RunState, RunStore, Taken
@@ -146,17 +147,17 @@ class RunLog(EventLog):
 
     # What sessions ask for
 
-    def write(self, work: Work) -> Later[Sequence[Taken]]:
+    def write(self, work: Work, via: str = WRITTEN_HERE) -> Later[Sequence[Taken]]:
         """A write of the store, after what was asked before; what it did, after the commit. Fails with StoreError.
 
-        It may share its commit with others: it must not fail.
+        It may share its commit with others: it must not fail. `via` is the node that sent what it writes.
         """
         if self._batch is not None:
-            waiting = self._batch.join_work(work)
+            waiting = self._batch.join_work(work, via)
             if waiting is not None:
                 return waiting
         batch = self._batch = WriteBatch(self.pen)
-        return self._begin(batch, batch.join_work(work))
+        return self._begin(batch, batch.join_work(work, via))
 
     def show_due(self) -> Later[Sequence[Taken]]:
         """Show some of the events whose time has come; call it again while a result `is_unfinished`. Fails with StoreError."""
@@ -238,16 +239,18 @@ class RunLog(EventLog):
 
     def _begin(self, batch: WriteBatch, result: Later[Any] | None) -> Later[Any]:
         assert result is not None, "a new batch takes any request"
-        until_ms = MAX_MS
+        now_ms, until_ms = self._clock.now_ms(), MAX_MS
         if self._max_future_ms is not None:
-            until_ms = self._clock.now_ms() + max(0, self.clock_ahead_ms) + round(self._max_future_ms)
-        self._disk.run(partial(self._work, batch, until_ms)).then(partial(self._on_written, batch))
+            until_ms = now_ms + max(0, self.clock_ahead_ms) + round(self._max_future_ms)
+        self._disk.run(partial(self._work, batch, now_ms, until_ms)).then(partial(self._on_written, batch))
         return result
 
-    def _work(self, batch: WriteBatch, until_ms: int, store: RunStore) -> tuple[list[Sequence[Taken]], RunState]:
+    def _work(
+        self, batch: WriteBatch, now_ms: int, until_ms: int, store: RunStore
+    ) -> tuple[list[Sequence[Taken]], RunState]:
         self._at_work = batch
         store.until_ms = until_ms
-        return batch.work(store)
+        return batch.work(store, now_ms)
 
     def _on_written(self, batch: WriteBatch, done: Later[tuple[list[Sequence[Taken]], RunState]]) -> None:
         if self._batch is batch:

@@ -12,6 +12,7 @@ from peers.events.columns import joined as joined_events
 from peers.events.dot import Epoch
 from peers.events.entry import Entry
 from peers.later import Later
+from peers.stores.arrivals import WRITTEN_HERE
 from peers.stores.keys import append_once
 from peers.stores.run_store import Limited, Pen, RunState, RunStore, Taken
 from peers.stores.store import Cleaning
@@ -30,6 +31,8 @@ Work = Callable[[RunStore], Sequence[Taken]]
 
 class _Own:
     """Own events of requests that follow each other: the store takes them at once, with one signature."""
+
+    via = WRITTEN_HERE
 
     def __init__(self, pen: Pen, is_each_alone: bool) -> None:
         self._pen = pen
@@ -95,8 +98,9 @@ class _Own:
 class _Other:
     """One other write."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, via: str) -> None:
         self.work = work
+        self.via = via
         self.result: Later[Sequence[Taken]] = Later()
 
     def answers(self, takens: Sequence[Taken]) -> Iterable[tuple[Later[Any], Any]]:
@@ -135,24 +139,28 @@ class WriteBatch:
                 self._parts.append(part)
             return part.add(entries, clock_ms, keys)
 
-    def join_work(self, work: Work) -> Later[Sequence[Taken]] | None:
-        """Put another write in, which must not fail but for the disk; None: it takes no more."""
+    def join_work(self, work: Work, via: str = WRITTEN_HERE) -> Later[Sequence[Taken]] | None:
+        """Put another write in, which must not fail but for the disk; None: it takes no more. `via`: see Arrival."""
         with self._lock:
             if not self._has_room(JOINED_EVENTS // JOINED_WORKS, 0):
                 return None
-            part = _Other(work)
+            part = _Other(work, via)
             self._parts.append(part)
             return part.result
 
-    def work(self, store: RunStore) -> tuple[list[Sequence[Taken]], RunState]:
-        """The work of the disk: what each part came to."""
+    def work(self, store: RunStore, now_ms: int) -> tuple[list[Sequence[Taken]], RunState]:
+        """The work of the disk: what each part came to. What it brings arrives at `now_ms`."""
         with self._lock:
             self._is_closed = True
         takens: list[Sequence[Taken]] = []
+        state = store.state
         for part in self._parts:
             self.is_awaited = len(takens) + 1 < len(self._parts)
             takens.append(part.work(store))
-        return takens, store.state
+            before, state = state, store.state
+            if state.last_position > before.last_position:
+                store.arrive(before.last_position + 1, now_ms, part.via)
+        return takens, state
 
     def answer(self, takens: Sequence[Sequence[Taken]]) -> None:
         """Give each request its outcomes. What a reaction to one raises is raised after all have theirs."""

@@ -35,6 +35,7 @@ from peers.log.run_log import RunLog
 from peers.log.run_tail import NotRecentError
 from peers.protocol.runs.replication import Replication
 from peers.roles.run_relaying import RunRelaying
+from peers.stores.arrivals import WRITTEN_HERE
 from peers.stores.run_store import RunStore, Taken
 from peers.transport.port import Connection
 
@@ -225,7 +226,7 @@ class RunPeerSync(RunRelaying):
 
     def write(self, work: Callable[[RunStore], Sequence[Taken]], then: Callable[[Sequence[Taken]], None]) -> None:
         self._written_ms = self.clock.elapsed_ms()
-        self.react(self.runs.write(work), partial(self._answer, then))
+        self.react(self.runs.write(work, self.other_node_id or WRITTEN_HERE), partial(self._answer, then))
 
     def is_awaited(self) -> bool:
         return self.runs.is_awaited

@@ -6,7 +6,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from peers.codec.run_messages import LINK_BYTES, MAX_LINKS, RunHave
+from peers.codec.messages import Message
+from peers.codec.run_messages import LINK_BYTES, MAX_LINKS, RunHave, Summaries
 from peers.events.dot import Epoch
 from peers.events.epoch import NO_EPOCH
 from peers.log.run_log import RunCommit
@@ -15,6 +16,7 @@ from peers.protocol.flow_control import SOON_ANSWER_MS
 from peers.roles.neighbours import Neighbours
 from peers.roles.relay_hold import RelayHold
 from peers.roles.run_session import RunSession
+from peers.roles.summaries import SummaryBoard
 from peers.stores.run_store import Taken
 
 HAVE_MS = 5.0
@@ -36,6 +38,8 @@ CROWD_GATHER_MS = 4.0
 """For each link beyond FEW_OF_ADDRESS with one address, what came from others is gathered so much longer for these links: one
 machine that is many nodes costs little more than a few."""
 MAX_CROWD_MS = 250.0
+SPREAD = 3
+"""By how many times longer a summary is held at most before it is passed on."""
 SLOW_GATHER_MS = 1_000.0
 """Where answers take long, what was committed is told no more often."""
 
@@ -49,9 +53,16 @@ class RunRelaying(RunSession):
     the others with which nodes it is connected: what one of these writes comes there without a relay, while the link lasts.
     """
 
-    def __init__(self, *args: Any, neighbours: Neighbours | None = None, **options: Any) -> None:
-        """`neighbours` is shared by all sessions of a log."""
+    def __init__(
+        self,
+        *args: Any,
+        neighbours: Neighbours | None = None,
+        summaries: SummaryBoard | None = None,
+        **options: Any,
+    ) -> None:
+        """`neighbours` and `summaries` are shared by all sessions of a log."""
         self._neighbours = neighbours or Neighbours()
+        self._summaries = summaries or SummaryBoard()
         self._served: tuple[str | None, bytes] | None = None
         """Whom we gave all that it called hollow, by which digest; None since this log got such an event itself."""
         super().__init__(*args, **options)
@@ -76,6 +87,16 @@ class RunRelaying(RunSession):
         super().on_authenticated()
         assert self.other_hello is not None
         self._neighbours.begin(self, self.other_hello.key, self._lacked, self.clock_ahead_ms, self.connection.address)
+        self._summaries.begin(
+            self,
+            self.other_hello.key,
+            self.other_node_id or "",
+            reads=self.other_hello.reads_summaries,
+            links=lambda: self._links,
+            lag=lambda: self.lag,
+            wake=self._wake_summaries,
+            is_proven=self.connection.proven_key == self.other_hello.key,
+        )
 
     def _lacked(self) -> set[Epoch]:
         """Epochs of which the other end says that it has more; NO_EPOCH as long as it is not known what it has."""
@@ -84,6 +105,7 @@ class RunRelaying(RunSession):
     def _forget_link(self) -> None:
         super()._forget_link()
         self._neighbours.end(self)
+        self._summaries.end(self)
 
     # What Replication needs of its role, see RunRole
 
@@ -227,3 +249,29 @@ class RunRelaying(RunSession):
         if before - links:  # what waited for the end of such a link
             self._relays.release()
             self._with_peer(self._replication.go_on)
+
+    # Summaries
+
+    def reads_summaries(self) -> bool:
+        return self._summaries.is_running
+
+    def cost(self, message: Message) -> int:
+        """Each summary may have to be verified."""
+        return len(message.summaries) if isinstance(message, Summaries) else super().cost(message)
+
+    def dispatch(self, message: Message) -> None:
+        if self.authenticated and isinstance(message, Summaries):
+            self._summaries.hear(self, self.other_node_id or "", message.summaries)
+        else:
+            super().dispatch(message)
+
+    def _wake_summaries(self, delay_ms: float) -> None:
+        if not self.is_timing("summaries"):
+            # Some wait longer than others, and hear meanwhile that the other end has it already.
+            share = self.random.getrandbits(8) / 256 if delay_ms else 0
+            self.start_timer("summaries", delay_ms * (1 + SPREAD * share), self._show_summaries)
+
+    def _show_summaries(self) -> None:
+        due = self._summaries.due(self)
+        if due and self.connected:
+            self.send(Summaries(tuple(due)))

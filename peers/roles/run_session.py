@@ -264,7 +264,7 @@ class RunSession(SessionMessages):
         """Make our greeting for a node, as far as it is known which one that is."""
         held = tuple(self._held(node_id))[:MAX_HELD]
         names = {"boot": self.boot, "release": self.release, "connection": self.connection_id, "held": held}
-        self._replication.greet(then, other_key, **names, key=self.key)
+        self._replication.greet(then, other_key, **names, key=self.key, reads_summaries=self.reads_summaries())
 
     def _run_options(self, greeting: Greeting) -> RunOptions:
         return RunOptions(subprotocol=self.subprotocol, token=self._shown, runs=greeting)
@@ -273,6 +273,10 @@ class RunSession(SessionMessages):
         if not isinstance(options, RunOptions) or options.runs is None:
             raise self.error("wrong-format", "a greeting without the option `runs`: only nodes are served here")
         return options.runs
+
+    def reads_summaries(self) -> bool:
+        """Hook: whether the other end may send `summaries`."""
+        return False
 
     # Time, signs of life and state
 

@@ -52,7 +52,7 @@ def append_once(
         if hashed in known:
             results.append(_repeated(store, known[hashed], entry, key))
             continue
-        value = _hash(_value(entry)) if hashed else b""
+        value = value_hash(entry) if hashed else b""
         at, before = rows.setdefault(hashed, (len(new), value)) if hashed else (len(new), value)
         if value != before:
             results.append(_differs(key, new[at], entry))
@@ -67,6 +67,11 @@ def append_once(
     return replace(taken, results=[stored[found] if isinstance(found, int) else found for found in results])
 
 
+def value_hash(entry: Entry) -> bytes:
+    """What a KeyRow keeps of the value of an event."""
+    return _hash(_value(entry))
+
+
 def _row(key: bytes, value: bytes, entry: Entry) -> KeyRow:
     assert entry.dot is not None, "what was appended has its dot"
     return KeyRow(key, value, entry.created, entry.time, entry.added, entry.dot)
@@ -74,8 +79,8 @@ def _row(key: bytes, value: bytes, entry: Entry) -> KeyRow:
 
 def _repeated(store: RunStore, row: KeyRow, entry: Entry, key: str) -> Entry | ValueError:
     shown = store.find(row.created)
-    first = shown if shown is not None and _hash(_value(shown)) == row.event else None
-    if _hash(_value(entry)) != row.event:
+    first = shown if shown is not None and value_hash(shown) == row.event else None
+    if value_hash(entry) != row.event:
         return _differs(key, first or Entry(row.created, row.time, b""), entry)
     birth = store.birth(row.dot[0])
     texts = (first.body, first.extra) if first is not None else (b"", b"")

@@ -17,6 +17,7 @@ from peers.events.signature import Signer
 from peers.facts.fact import Fact, Tip
 from peers.facts.fact_set import MeshEnd
 from peers.facts.roster import Roster
+from peers.stores.arrivals import KeepsArrivals
 from peers.stores.store import (
     CLEAN_EVENTS,
     NOTHING_CLEANED,
@@ -154,7 +155,7 @@ class Taken:
     """Epochs that count up to another entry by the facts of the mesh, or that came and do not count without end."""
 
 
-class RunStore(KeptBeside, Protocol):
+class RunStore(KeptBeside, KeepsArrivals, Protocol):
     """Keeps events, and the entries of epochs in runs; knows nothing of time, threads or networks. One thread at a time.
 
     - An **event** is identified by `created`; its **leaf** by its content. An **entry** (epoch, seq) has a kind and a leaf, and
@@ -363,6 +364,9 @@ class RunStore(KeptBeside, Protocol):
 
     def aside(self, last: int | None = None) -> tuple[Entry, ...]:
         """The losing copies, oldest first; of many the `last` ones."""
+
+    def aside_of(self, created: Created) -> list[Entry]:
+        """Those of one event."""
 
     # How long events live
 

@@ -13,10 +13,11 @@ def add(tab: Tab, type: str, fields: str = "") -> None:
 
 
 def rows(tab: Tab) -> list[list[str]]:
-    """Origin, type and the rest of every event shown, from the top."""
+    """Origin, type and the fields of every event shown, from the top."""
     found: list[list[str]] = tab.evaluate(
-        "[...document.querySelectorAll('#log li')].map(row =>"
-        " ['origin', 'type', 'rest'].map(name => row.querySelector('.' + name).textContent))"
+        "[...document.querySelectorAll('#log > li')].map(row => ["
+        "row.querySelector('.origin').textContent, row.querySelector('.type').textContent,"
+        " [...row.querySelectorAll('.rest > div')].map(field => field.textContent).join('; ')])"
     )
     return found
 
@@ -26,7 +27,7 @@ def types(tab: Tab) -> list[str]:
 
 
 def wait_for_rows(tab: Tab, number: int) -> None:
-    tab.wait_until(f"document.querySelectorAll('#log li:not(.waiting)').length === {number}")
+    tab.wait_until(f"document.querySelectorAll('#log > li:not(.waiting)').length === {number}")
 
 
 def pass_time(tab: Tab, seconds: int) -> None:
@@ -37,5 +38,5 @@ def pass_time(tab: Tab, seconds: int) -> None:
 
 
 def wait_until_confirmed(tab: Tab) -> None:
-    tab.wait_for_text("#state", "synchronized")
-    tab.wait_until("document.querySelectorAll('#log .waiting').length === 0")
+    tab.wait_for_text("#state", "connected")
+    tab.wait_until("document.querySelectorAll('#log > .waiting').length === 0")

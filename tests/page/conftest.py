@@ -14,6 +14,9 @@ from stand_in import StandIn
 
 from mesh.bench.npm_packages import PackagesError
 
+DESK = (1280, 800)
+"""The size of a new tab, in pixels."""
+
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
@@ -41,6 +44,7 @@ def new_tab(chromium: Browser, idle_tabs: list[Tab]) -> Iterator[Callable[[], Ta
 
     def open_tab() -> Tab:
         tabs.append(idle_tabs.pop() if idle_tabs else chromium.tab())
+        tabs[-1].resize(*DESK)
         return tabs[-1]
 
     yield open_tab
@@ -75,7 +79,7 @@ def signed_in(new_tab: Callable[[], Tab], node: StandIn) -> Callable[..., Tab]:
     def sign_in(user: str = "ada") -> Tab:
         tab = new_tab()
         tab.open(f"{node.url}#user={user}&token={user}-secret")
-        tab.wait_for_text("#state", "synchronized")
+        tab.wait_for_text("#state", "connected")
         return tab
 
     return sign_in

@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import parse_qsl
 
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
@@ -48,10 +49,16 @@ class StandIn:
         self.tokens = tokens
         self.peers = peers or []
         self.log: list[tuple[dict[str, Any], Created, int]] = []
+        self.undone: set[str] = set()
+        """The ids of events that are undone: MS NODE N."""
         self.syncs: list[Created] = []
         """The `created` of each event that clients sent, with repetitions."""
         self.received: list[list[Any]] = []
         """All messages of clients but `sync`."""
+        self.asked: list[str] = []
+        """The queries of all requests for pages of events."""
+        self.mesh_nodes: list[dict[str, Any]] | None = None
+        """What the status says of the whole mesh; None: nothing, as a node of an older release."""
         self.answers_syncs = True
         self.answers_pings = True
         self.skew_ms = 0
@@ -116,14 +123,15 @@ class StandIn:
                 client.send(message)
 
     def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
-        path = request.path.partition("?")[0]
+        path, _, query = request.path.partition("?")
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return None
-        if path == "/status":
+        if path in ("/status", "/events"):
             user, _, token = request.headers.get("Authorization", "").removeprefix("Bearer ").partition(":")
             if self.tokens.get(user) != token:
                 return _response(HTTPStatus.UNAUTHORIZED, "text/plain", b"unknown user or wrong token\n")
-            return _response(HTTPStatus.OK, "application/json", json.dumps(self._status()).encode())
+            answer = self._status() if path == "/status" else self._page(query)
+            return _response(HTTPStatus.OK, "application/json", json.dumps(answer).encode())
         file = PAGE_FILES.get(path)
         if file is None:
             return _response(HTTPStatus.NOT_FOUND, "text/plain", b"there is no such page\n")
@@ -144,7 +152,43 @@ class StandIn:
                 "peers": self.peers,
                 "sessions": [],
                 "clients": clients,
+                **({} if self.mesh_nodes is None else {"mesh_nodes": self.mesh_nodes}),
             }
+
+    def _page(self, query: str) -> dict[str, Any]:
+        """A page of the log; of a search it knows the type alone."""
+        self.asked.append(query)
+        given = dict(parse_qsl(query))
+        with self._lock:
+            known = sorted((time_ms, created, n + 1, event) for n, (event, created, time_ms) in enumerate(self.log))
+        if "id" in given:
+            known = [row for row in known if "{} {} {}".format(*row[1]) == given["id"]]
+        if "type" in given:
+            known = [row for row in known if row[3]["type"] == given["type"]]
+        start = given.get("before", given.get("after"))
+        if start is not None:
+            place = next(row for row in known if start in (str(row[2]), "{} {} {} {}".format(row[0], *row[1])))
+            known = [row for row in known if (row < place if "before" in given else row > place)]
+        if "after" not in given:
+            known.reverse()
+        page = known[: int(given.get("limit", 100))]
+        events = [
+            {
+                "event": event,
+                "meta": {
+                    "created": created,
+                    "time": time_ms,
+                    "added": added,
+                    "origin": self.node_id,
+                    "vouched": "",
+                    "reasons": ["log"],
+                    "keep_last": None,
+                    "undone": "{} {} {}".format(*created) in self.undone,
+                },
+            }
+            for time_ms, created, added, event in page
+        ]
+        return {"events": events, "next": str(page[-1][2]) if len(page) < len(known) else None, "looked_at_ms": None}
 
     def _serve_client(self, connection: ServerConnection) -> None:
         client: Client | None = None

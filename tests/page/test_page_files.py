@@ -8,11 +8,20 @@ from mesh.gateway.clients.page import PAGE_FILES, SECURITY_HEADERS
 
 
 def test_serves_the_page_and_its_files() -> None:
-    expected = {"/", "/page.css", "/page.js", "/session.js", "/log.js", "/draft.js", "/text.js", "/favicon.svg"}
+    expected = {"/", "/page.css", "/page.js", "/favicon.svg"}
 
     assert set(PAGE_FILES) == expected
     assert PAGE_FILES["/"].content_type == "text/html; charset=utf-8"
     assert PAGE_FILES["/"].body.startswith(b"<!doctype html>")
+
+
+def test_scripts_are_joined_into_one_with_what_they_import_first() -> None:
+    script = PAGE_FILES["/page.js"].body.decode()
+
+    assert not re.search(r"^(import|export) ", script, re.MULTILINE)
+    assert script.index("class LogWindow ") < script.index("class LogView ") < script.index("new LogView(")
+    names = re.findall(r"^(?:const|let|class|async function|function) (\w+)", script, re.MULTILINE)
+    assert len(names) == len(set(names))
 
 
 def test_all_referenced_files_are_served() -> None:

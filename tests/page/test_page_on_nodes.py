@@ -17,7 +17,7 @@ NewTab = Callable[[], Tab]
 def signed_in(new_tab: NewTab, nodes: Nodes, user: str = "ada", name: str = "kitchen") -> Tab:
     tab = new_tab()
     tab.open(nodes.link(user, name))
-    tab.wait_for_text("#state", "synchronized")
+    tab.wait_for_text("#state", "connected")
     return tab
 
 
@@ -32,7 +32,7 @@ def test_events_typed_at_two_nodes_appear_on_both_pages(new_tab: NewTab, nodes: 
     wait_for_rows(ada, 2)
 
     assert rows(ada) == rows(bob)
-    assert rows(bob)[0] == ["ada", "milk", '{"litres":2,"n":12345678901234567890}']
+    assert rows(bob)[0] == ["ada", "milk", "litres 2; n 12345678901234567890"]
     assert types_of(kitchen) == types_of(attic) == ["milk", "thanks"]
     assert next(iter(kitchen.log.each()))[0]["n"] == 12345678901234567890
     ada.wait_for_text("#peers", "attic")
@@ -52,7 +52,7 @@ def test_signs_in_by_auth_with_a_long_token(new_tab: NewTab, nodes: Nodes) -> No
     tab.fill("#token", secret)
     tab.click("#sign-in")
 
-    tab.wait_for_text("#state", "synchronized")
+    tab.wait_for_text("#state", "connected")
     tab.wait_for_text("#clients", "carol")
     assert tab.problems == tab.network_problems == []
 
@@ -78,10 +78,10 @@ def test_asks_for_user_and_token_again_after_a_wrong_token(new_tab: NewTab, node
     tab.fill("#token", nodes.token("ada"))
     tab.click("#sign-in")
 
-    tab.wait_for_text("#state", "synchronized")
+    tab.wait_for_text("#state", "connected")
     assert (tab.text("#login"), tab.text("#node")) == ("", "kitchen")
     tab.open(node.clients_url)
-    tab.wait_for_text("#state", "synchronized")  # it stays signed in when it is loaded again
+    tab.wait_for_text("#state", "connected")  # it stays signed in when it is loaded again
     assert tab.problems == []
 
 
@@ -131,7 +131,7 @@ def test_sends_events_that_were_typed_while_the_node_was_down_once(new_tab: NewT
     node.stop()
     tab.wait_for_text("#state", "offline")
     add(tab, "meanwhile")
-    tab.wait_until("document.querySelectorAll('#log .waiting').length === 1")
+    tab.wait_until("document.querySelectorAll('#log > .waiting').length === 1")
 
     node = nodes.start()
     node.log.add({"type": "after"}).get(5)
@@ -151,7 +151,7 @@ def test_connects_by_itself_when_the_node_is_back(new_tab: NewTab, nodes: Nodes)
 
     nodes.start()
 
-    tab.wait_for_text("#state", "synchronized")
+    tab.wait_for_text("#state", "connected")
 
 
 def test_shows_the_log_of_a_node_whose_disk_was_wiped(new_tab: NewTab, nodes: Nodes) -> None:
@@ -168,8 +168,8 @@ def test_shows_the_log_of_a_node_whose_disk_was_wiped(new_tab: NewTab, nodes: No
     node.log.add({"type": "new"}).get(5)
     tab.click("#try-now")
 
-    wait_for_rows(tab, 6)
-    assert types(tab)[-1] == "new"
+    wait_for_rows(tab, 1)
+    assert types(tab) == ["new"]
 
 
 def test_an_event_that_in_filter_refuses_is_not_in_the_log(new_tab: NewTab, nodes: Nodes) -> None:

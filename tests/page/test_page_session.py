@@ -62,7 +62,7 @@ def test_answers_pings_and_ignores_unknown_messages(signed_in: SignIn, node: Sta
     wait_for_rows(tab, 1)
 
     assert ["pong", 0] in node.received
-    assert tab.text("#state") == "synchronized"
+    assert tab.text("#state") == "connected"
     assert tab.problems == []
 
 
@@ -71,7 +71,7 @@ def test_pings_a_silent_node_and_disconnects_without_an_answer(signed_in: SignIn
     node.answers_pings = False
 
     pass_time(tab, 11)
-    tab.wait_for_text("#state", "synchronized")
+    tab.wait_for_text("#state", "connected")
     deadline = time.monotonic() + 5
     while ["ping", 0] not in node.received:
         assert time.monotonic() < deadline
@@ -111,5 +111,5 @@ def test_shows_an_error_of_the_node_and_connects_again(signed_in: SignIn, node: 
 
     tab.wait_for_text("#trouble", "The node reported timeout (20000)")
     tab.click("#try-now")
-    tab.wait_for_text("#state", "synchronized")
+    tab.wait_for_text("#state", "connected")
     assert tab.text("#trouble") == ""

@@ -175,6 +175,8 @@ def open_log(
 class RecordedConnection:
     """A connection that records sent frames; while it is muted, they do not arrive."""
 
+    proven_key = None
+
     def __init__(self, inner: Connection) -> None:
         self._inner = inner
         self._emitter = Emitter()

@@ -29,6 +29,8 @@ class CheckedStore(RunStore, Protocol):
 
     def entries(self, epoch: Epoch) -> Iterator[Standing]: ...
 
+    def orphans(self) -> Iterator[Entry]: ...
+
 
 def event(ms: int, type_: str = "a", *, node: str = "kitchen", time: int = 0, extra: bytes = b"", n: int = 0) -> Entry:
     """An event without a dot."""

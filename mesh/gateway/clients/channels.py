@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mesh.errors import MeshError
+from mesh.gateway.clients.access import may_write
+from peers.events.created import Created
 from peers.events.entry import Entry
 
 Load = Callable[[str, Mapping[str, str]], Sequence[Mapping[str, Any]] | Awaitable[Sequence[Mapping[str, Any]]]]
@@ -70,3 +72,12 @@ def channels_of(entry: Entry) -> Sequence[str]:
         return ()
     named: object = entry.meta.get(CHANNELS)
     return named if isinstance(named, list) and all(isinstance(channel, str) for channel in named) else ()
+
+
+def goes_to_writer(entry: Entry, target: Created | None, channels: Sequence[str], user: str) -> bool:
+    """Whether an event goes to the clients of `user` without a subscription: those without channels go to their writer's.
+
+    `target` is what it undoes, or None. As in Logux, an undo goes to the user who wrote the event, too.
+    """
+    writer = entry.created[1] if target is None else target[1]
+    return (not channels or target is not None) and may_write(user, writer, dialect_is_01=False)

@@ -14,6 +14,8 @@ from mesh.errors import MeshError
 from mesh.gateway.clients.access import check_host, check_origin, judge_origin
 from mesh.gateway.clients.answers import answer, text_answer
 from mesh.gateway.clients.channels import Channels
+from mesh.gateway.clients.event_pages import BUSY, EventPages, GoneError
+from mesh.gateway.clients.event_search import EventSearch, read_search
 from mesh.gateway.clients.guard import Guard
 from mesh.gateway.clients.page import PAGE_FILES
 from mesh.gateway.clients.role import ClientGatewaySync, Hooks
@@ -28,13 +30,17 @@ from peers.clock import Clock
 from peers.errors import SyncError
 from peers.later import Later
 from peers.limits import Limits
+from peers.log.port import SyncLog
 from peers.protocol.ports import Spawn, begin
+from peers.stores.store import StoreError
 from peers.transport.accepting.door import Note
 from peers.transport.address import address_key, is_loopback
 from peers.transport.http import HttpAnswer, HttpRequest
 from peers.transport.large_frames import FrameMemory
 from peers.transport.web_socket import MAX_CLIENT_FRAME, OnRequest, WebSocketNetwork
 
+AnswerUser = Callable[[str], OnRequest]
+"""(user) -> the answer to this user, whose token is right."""
 HOSTS_MS = 5_000
 """How long the list of this machine's addresses is used before it is read again."""
 BEARER = "Bearer "
@@ -110,6 +116,7 @@ class ClientGateway:
         note: Note,
         status: Callable[[], Later[Status]],
         monitoring: Monitoring,
+        log: SyncLog,
         frame_memory: FrameMemory,
         turned_away: TurnedAway,
     ) -> tuple[Listen, WebSocketNetwork, HttpRequests]:
@@ -121,7 +128,15 @@ class ClientGateway:
         guard = Guard(Tokens(home), clock, self._auth)
         self._tls = _tls(*self._files)
         requests = HttpRequests(
-            self, guard, clock=clock, spawn=spawn, status=status, monitoring=monitoring, turned_away=turned_away
+            self,
+            guard,
+            clock=clock,
+            spawn=spawn,
+            status=status,
+            monitoring=monitoring,
+            # A role of the application's own may send less than the hooks let pass, and what it sends is its to say.
+            pages=EventPages(log, self._hooks) if self._make_role is ClientGatewaySync else None,
+            turned_away=turned_away,
         )
         network = make_network(
             max_frame=MAX_CLIENT_FRAME,
@@ -149,8 +164,10 @@ class HttpRequests:
         spawn: Spawn,
         status: Callable[[], Later[Status]],
         monitoring: Monitoring,
+        pages: EventPages | None,
         turned_away: TurnedAway,
     ) -> None:
+        """`pages` is None if events are only sent over the web socket."""
         self.port = gateway.port
         self._gateway = gateway
         self._guard = guard
@@ -158,6 +175,7 @@ class HttpRequests:
         self._spawn = spawn
         self._status = status
         self._monitoring = monitoring
+        self._pages = pages
         self._turned_away = turned_away
         self._hosts: frozenset[str] = frozenset()
         self._hosts_at = float("-inf")
@@ -179,21 +197,23 @@ class HttpRequests:
             return None
         if request.method not in ("GET", "HEAD"):
             return text_answer(405, "only GET is understood here", Allow="GET, HEAD")
-        path = request.path.partition("?")[0]
+        path, _, query = request.path.partition("?")
         watched = self._monitoring.pages.get(path)
         if watched is not None:
-            return watched() if _is_from_here(request) else self._judged(request, watched)
+            return watched() if _is_from_here(request) else self._answer_user(request, lambda user: watched())
         if not self._gateway.has_clients:
             return text_answer(404, "there is nothing here: ask for /metrics, /healthz or /readyz")
         if path == "/status":
-            return self._judged(request, lambda: self._status().transform(_json))
+            return self._answer_user(request, lambda user: self._status().transform(_json))
+        if path == "/events":
+            return self._answer_user(request, lambda user: self._answer_events(query, user))
         file = PAGE_FILES.get(path)
         if file is None:
             return text_answer(404, "there is nothing here: the page of this node is at /")
         return answer(200, file.content_type, file.body)
 
-    def _judged(self, request: HttpRequest, allowed: Callable[[], OnRequest]) -> OnRequest:
-        """What `allowed` answers, if the request shows a token."""
+    def _answer_user(self, request: HttpRequest, answer: AnswerUser) -> OnRequest:
+        """The answer to a user with a token, or why there is none."""
         scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
         user, _, token = credentials.partition(":")
         try:
@@ -201,29 +221,46 @@ class HttpRequests:
         except (SyncError, MeshError) as error:
             return self._refused(error, user, request.address)
         if isinstance(held, Awaitable):
-            return begin(self._wait(held, user, request, allowed), self._spawn)
-        return self._answer_judged(held, user, request, allowed)
+            return begin(self._wait(held, user, request, answer), self._spawn)
+        return self._answer_judged(held, user, request, answer)
 
     async def _wait(
-        self, judged: Awaitable[Pass | None], user: str, request: HttpRequest, allowed: Callable[[], OnRequest]
+        self, judged: Awaitable[Pass | None], user: str, request: HttpRequest, answer: AnswerUser
     ) -> HttpAnswer | None:
         try:
             held = await judged
         except SyncError as error:
             return self._refused(error, user, request.address)
-        answered = self._answer_judged(held, user, request, allowed)
-        return await answered if isinstance(answered, Later) else answered
+        given = self._answer_judged(held, user, request, answer)
+        return await given if isinstance(given, Later) else given
 
-    def _answer_judged(
-        self, held: Pass | None, user: str, request: HttpRequest, allowed: Callable[[], OnRequest]
-    ) -> OnRequest:
+    def _answer_judged(self, held: Pass | None, user: str, request: HttpRequest, answer: AnswerUser) -> OnRequest:
         if held is not None:
-            return allowed()
+            return answer(held.user)
         if user:
             self._turned_away.note(self._gateway.name, request.address, user, ADVICE["wrong-credentials"])
         return text_answer(
             401, "give the header Authorization: Bearer USER:TOKEN, with a token of `mesh token add USER`"
         )
+
+    def _answer_events(self, query: str, user: str) -> OnRequest:
+        if self._pages is None:
+            return text_answer(
+                403, "this node serves its clients by a role of its own: events come over the web socket alone"
+            )
+        try:
+            search = read_search(query)
+        except ValueError as error:
+            return text_answer(400, str(error))
+        return begin(self._read_page(self._pages, search, user), self._spawn)
+
+    async def _read_page(self, pages: EventPages, search: EventSearch, user: str) -> HttpAnswer:
+        try:
+            return answer(200, "application/json", msgspec.json.encode(await pages.page(search, user)))
+        except GoneError as error:
+            return text_answer(410, str(error))
+        except (TimeoutError, StoreError) as error:
+            return text_answer(503, str(error) or BUSY)
 
     def _refused(self, error: SyncError | MeshError, user: str, address: str) -> HttpAnswer:
         if isinstance(error, MeshError):

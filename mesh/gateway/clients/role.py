@@ -9,7 +9,7 @@ from typing import Any
 
 from mesh.errors import MeshError
 from mesh.gateway.clients.access import may_write
-from mesh.gateway.clients.channels import Channels, channels_of
+from mesh.gateway.clients.channels import Channels, channels_of, goes_to_writer
 from mesh.gateway.clients.guard import ClientAccess, Guard
 from mesh.gateway.clients.replies import DENIED, ClientReplies, replies_for, undo_of
 from mesh.gateway.clients.subscriptions import Subscriptions, apart
@@ -174,9 +174,7 @@ class ClientGatewaySync(ServerSync):
             channels = channels_of(self._targets[target])
         if channels and self._subscriptions is not None and self._subscriptions.covers(channels, entry.added):
             return True
-        writer = entry.created[1] if target is None else target[1]
-        # As in Logux, an undo goes to the user who wrote the event, too.
-        return (not channels or target is not None) and may_write(self.user, writer, dialect_is_01=False)
+        return goes_to_writer(entry, target, channels, self.user)
 
     def _on_page(self, page: Page, limit: int) -> None:
         """For undos, the events are looked up that they undo."""

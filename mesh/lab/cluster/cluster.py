@@ -67,10 +67,10 @@ class Cluster(SimulatedFaultVerbs):
         on_trace: Callable[[str], None] | None = None,
         traces: bool = True,
         has_diary: bool = False,
+        summary_seconds: float = 0.0,
     ) -> None:
         """`on_line` gets a line for each beat, `on_trace` each line of the trace; without `traces` the trace has no frames.
-
-        With `has_diary` there are `happenings`, from which the run can be drawn.
+        With `has_diary` there are `happenings`, from which the run can be drawn. Nodes send summaries every `summary_seconds`.
         """
         self.seed = seed
         self.random = Random(f"{seed} story")
@@ -87,9 +87,10 @@ class Cluster(SimulatedFaultVerbs):
         self._failed_when: str | None = None
         on_packet = self._trace.write if traces else None
         self._network = SimNetwork(self.loop, Random(f"{seed} network"), on_trace=on_packet)
-        air = SimAir(self.loop, Random(f"{seed} air"), self._network)
         self._convergence = Convergence(places, self._network)
-        self._maker = RoomMaker(Surroundings(seed, self.loop, self._network, air), places, self._on_notice)
+        air = SimAir(self.loop, Random(f"{seed} air"), self._network)
+        lab = Surroundings(seed, self.loop, self._network, air, summary_seconds)
+        self._maker = RoomMaker(lab, places, self._on_notice)
         super().__init__(
             places,
             self._network,
@@ -317,8 +318,6 @@ class Cluster(SimulatedFaultVerbs):
         self._maker.close()
         if left:
             raise Violation(f"tasks were left behind: {', '.join(left)}")
-
-    # Inside
 
     def _abandon(self) -> None:
         """The run failed: free everything, and let no further error hide why it failed."""

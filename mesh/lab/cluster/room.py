@@ -89,6 +89,7 @@ class Room(Machine):
         self.witness: Witness | None = None
         """What watches this room for the checker."""
         self._loop, self._network, self._air = lab.loop, lab.network, lab.air
+        self._summary_seconds = lab.summary_seconds
         self._on_notice = on_notice
         self._lives = 0
         self._kept: LogProxy | None = None
@@ -210,7 +211,7 @@ class Room(Machine):
         self._supervisor = NodeSupervisor.start(
             self.runtime,
             edges,
-            make_settings(self.node_id, random, self.links),
+            make_settings(self.node_id, random, self.links, self._summary_seconds),
             self._kept,
             on_notice=self._on_node_notice,
             make_role=self.role,

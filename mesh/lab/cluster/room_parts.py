@@ -83,6 +83,8 @@ class Surroundings(NamedTuple):
     loop: VirtualLoop
     network: SimNetwork
     air: SimAir
+    summary_seconds: float = 0.0
+    """See Cluster."""
 
 
 def node_edges(
@@ -110,7 +112,7 @@ def node_edges(
     return {"network": GatedNetwork(network, gate), "signer": signer, "may_speak": judge.may_greet}
 
 
-def make_settings(node_id: str, random: Random, links: tuple[str, ...] | None) -> Settings:
+def make_settings(node_id: str, random: Random, links: tuple[str, ...] | None, summary_seconds: float) -> Settings:
     """Those of one life of a node."""
     return Settings(
         node_id=node_id,
@@ -118,6 +120,7 @@ def make_settings(node_id: str, random: Random, links: tuple[str, ...] | None) -
         instance=f"{random.getrandbits(64):016x}",
         ports=(PORT,),
         peers=tuple(f"{other}:{PORT}" for other in links or ()),
+        summary_seconds=summary_seconds,
     )
 
 

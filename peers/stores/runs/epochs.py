@@ -301,11 +301,19 @@ class EpochRules(RunRows):
         """The epochs that have entries which do not count, and the seq of the last one that does."""
         return {row.epoch: row.last for row in self._epochs.values() if row.last < row.seq}
 
-    def entries(self, epoch: Epoch) -> Iterator[Standing]:
-        """Where all entries of an epoch stand, those after a cut too."""
+    def entries(self, epoch: Epoch, first: int = 1) -> Iterator[Standing]:
+        """Where all entries of an epoch from `first` on stand, those after a cut too."""
         row = self._epochs.get(epoch)
-        for first in range(1, row.seq + 1 if row else 0, _CHECKED_ENTRIES):
-            yield from self._read(epoch, first, min(first + _CHECKED_ENTRIES - 1, row.seq if row else 0))
+        last = row.seq if row else 0
+        for start in range(first, last + 1, _CHECKED_ENTRIES):
+            yield from self._read(epoch, start, min(start + _CHECKED_ENTRIES - 1, last))
+
+    def orphans(self) -> Iterator[Entry]:
+        """Held events of which no entry counts, as `adopt` would find them; one may come several times."""
+        for epoch, last in self.beyond().items():
+            for _, _, item in self.entries(epoch, last + 1):
+                if isinstance(item, Entry) and not any(self._counts(change.dot) for change in self._dots_of(item)):
+                    yield item
 
 
 def leaf_at(item: Entry | bytes) -> bytes:

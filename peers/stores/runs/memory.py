@@ -16,6 +16,7 @@ from peers.events.entry import WAITS, Entry
 from peers.events.proof import Proof
 from peers.events.run import VOUCHED
 from peers.facts.fact import Fact
+from peers.stores.arrivals import MAX_ARRIVALS, Arrival, counted, extended, found_in, paired
 from peers.stores.event_rows import AlreadyKnown
 from peers.stores.memory_events import MemoryEvents
 from peers.stores.run_store import Change, RunState
@@ -51,6 +52,7 @@ class MemoryRunStore(MemoryEvents, RunRules):
         self._epoch_rows: dict[Epoch, EpochRow] = {}
         self._runs: dict[Epoch, list[RunRow]] = {}
         self._proofs: dict[Epoch, Proof] = {}
+        self._arrivals: list[Arrival] = []
         self._fact_rows: list[bytes] = []
         self._marks: dict[Created, Created] = {}
         """What is undone, by the event that undoes it."""
@@ -295,6 +297,35 @@ class MemoryRunStore(MemoryEvents, RunRules):
         for undo, target in self._marks_by(undos).items():
             self._set(self._marks, undo, None)
             self._set(self._marked_times, target, self._marked_times[target] - 1 or None)
+
+    # Arrivals
+
+    def arrive(self, first: int, ms: int, via: str) -> None:
+        before, rows = self._arrivals, self._arrivals
+        last = rows[-1] if rows else None
+        arrival = extended(last, first, self._numbers.last_position, ms, via)
+        if last is not None and arrival.first == last.first:
+            rows[-1] = arrival
+            self._on_undo(partial(rows.__setitem__, -1, last))
+            return
+        if len(rows) >= MAX_ARRIVALS:
+            self._arrivals = rows = [*paired(rows[: len(rows) // 2]), *rows[len(rows) // 2 :]]
+            self._on_undo(partial(self._put_arrivals, before))
+        rows.append(arrival)
+        self._on_undo(rows.pop)
+
+    def _put_arrivals(self, rows: list[Arrival]) -> None:
+        self._arrivals = rows
+
+    def arrival(self, position: int) -> Arrival | None:
+        self._require_open()
+        return found_in(self._arrivals, position)
+
+    def came_since(self, ms: int) -> tuple[int, int] | None:
+        self._require_open()
+        before = next((row for row in reversed(self._arrivals) if row.until_ms < ms), None)
+        first = self._arrivals[0] if self._arrivals else None
+        return counted(before, first, self._numbers.last_position, ms)
 
     # Proofs
 

@@ -35,6 +35,10 @@ class UndoRules(RunRows):
         """As in the port."""
         return self._has_marks()
 
+    def aside_of(self, created: Created) -> list[Entry]:
+        """As in the port."""
+        return [copy for copy in self._aside_of(created) if not copy.tombstone and not copy.added]
+
     def _mark(self, shown: Sequence[Entry], replaced: Mapping[Created, Entry]) -> Marked:
         """Note what these events undo: those that are shown now, and those that are in the place of another copy."""
         marks = dict(undone_among(shown))

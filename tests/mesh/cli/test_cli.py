@@ -37,26 +37,9 @@ from tests.support.commands import DEADLINE_SECONDS, arguments, environment, nex
 
 ProcessSettings = tuple[float, tuple[int, int, int]]
 COMMANDS = (
-    *(
-        "up",
-        "config",
-        "add",
-        "log",
-        "peers",
-        "status",
-        "doctor",
-        "stop",
-        "reload",
-        "retry",
-        "wait",
-        "peer",
-        "token",
-        "found",
-        "invite",
-        "join",
-    ),
-    *("recover", "members", "facts", "revoke", "leave", "backup", "restore", "upgrade", "service", "bench"),
-    *("scenario", "help"),
+    *("up", "config", "add", "log", "show", "peers", "status", "top", "doctor", "stop", "reload", "retry", "wait"),
+    *("peer", "token", "found", "invite", "join", "recover", "members", "facts", "revoke", "leave", "backup"),
+    *("restore", "export", "import", "verify", "upgrade", "service", "bench", "scenario", "help"),
 )
 
 

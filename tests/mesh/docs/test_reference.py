@@ -28,6 +28,8 @@ JSON, CONFIGURATION = page("json"), page("configuration")
 ROWS = {
     "peers": status_rows.PeerStatus,
     "sessions": status_rows.SessionStatus,
+    "mesh_nodes": status_rows.MeshNodeStatus,
+    "links": status_rows.MeshLinkStatus,
     "discovery": status_rows.DiscoveryStatus,
     "clients": status_rows.ClientStatus,
     "turned_away": status_rows.TurnedAwayStatus,

@@ -70,10 +70,16 @@ def test_status_shows_the_node_and_its_log() -> None:
 
     assert status == {
         "node_id": "m",
+        "log_bytes": 0,
+        "oldest_ms": None,
+        "newest_ms": None,
+        "events_a_day": None,
+        "events_a_day_over_ms": None,
+        "mesh_nodes": [],
+        "views": [],
         "old_log_bytes": 0,
         "has_recovery_file": False,
         "limits": [],
-        "views": [],
         "mesh": "home",
         "port": 4000,
         "discovery": {"on": False, "interfaces": [], "since_ms": None, "why": "it does not run at the moment"},

@@ -11,8 +11,9 @@ import pytest
 
 from mesh.errors import MeshError
 from mesh.node import Node
-from mesh.settings.backup import UNFINISHED, restore_home
+from mesh.settings.backup import restore_home
 from mesh.settings.home_lock import release, take
+from mesh.settings.whole_file import UNFINISHED
 from peers.events.entry import Entry
 from peers.stores.runs.sqlite.store import SqliteRunStore
 from peers.stores.sqlite import online_copy

@@ -11,10 +11,11 @@ import msgspec
 import pytest
 
 from mesh.errors import MeshError
-from mesh.settings.backup import UNFINISHED, restore_home
+from mesh.settings.backup import restore_home
 from mesh.settings.backup_file import BackupFacts, BackupFile, seal
 from mesh.settings.home import Home
 from mesh.settings.kept_peers import KeptPeers
+from mesh.settings.whole_file import UNFINISHED
 from peers.events.epoch import MARK_CHARACTERS, MIN_MARK_CHARACTERS
 from peers.stores.runs.sqlite.store import SqliteRunStore
 from tests.support.backups import MADE_MS, add, back_up, events, facts_of, home, look, node_id_in
@@ -218,6 +219,7 @@ KILLED_AT = """
 import os, signal, sys
 from pathlib import Path
 from mesh.settings.backup import make_backup, restore_home
+from mesh.settings.whole_file import UNFINISHED
 
 # fork
 left = int(sys.argv[1])

@@ -153,7 +153,7 @@ def test_a_request_without_events_is_answered_and_no_other_joins_it_once_the_dis
     batch = WriteBatch(Writer(1).pen)
     empty = batch.join([], 0)
     with store.transaction():
-        takens, _ = batch.work(store)
+        takens, _ = batch.work(store, 1)
 
     assert batch.join([written(1)], 0) is None
     batch.answer(takens)
@@ -168,7 +168,7 @@ def test_a_batch_that_was_answered_leaves_memory_at_once_without_the_garbage_col
         batch = WriteBatch(Writer(1).pen)
         result = batch.join([written(1)], 0)
         with store.transaction():
-            takens, _ = batch.work(store)
+            takens, _ = batch.work(store, 1)
         batch.answer(takens)
         assert result is not None
         answered, known = ref(result), ref(batch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -34,24 +35,31 @@ SECURITY_HEADERS: Mapping[str, str] = MappingProxyType(
 `ws:` and `wss:` are named because some browsers do not treat a web socket of the same host as 'self'.
 """
 
-_CONTENT_TYPES = {
-    ".html": "text/html; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".svg": "image/svg+xml",
-}
+_IMPORT = re.compile(r'^import \{[^}]*\} from "/(\w+\.js)";\n', re.MULTILINE)
 
 
 def _read_files() -> dict[str, PageFile]:
-    found = sorted(files(__name__).iterdir(), key=lambda file: file.name)
-    served = {
-        f"/{file.name}": PageFile(content_type, file.read_bytes())
-        for file in found
-        for suffix, content_type in _CONTENT_TYPES.items()
-        if file.name.endswith(suffix)
+    folder = files(__name__)
+    texts = {file.name: file.read_text("utf-8") for file in folder.iterdir() if file.name.endswith((".js", ".css"))}
+    styles = sorted((name for name in texts if name.endswith(".css")), key=lambda name: (name != "page.css", name))
+    return {
+        "/": PageFile("text/html; charset=utf-8", folder.joinpath("index.html").read_bytes()),
+        "/favicon.svg": PageFile("image/svg+xml", folder.joinpath("favicon.svg").read_bytes()),
+        "/page.css": PageFile("text/css; charset=utf-8", "\n".join(texts[name] for name in styles).encode()),
+        "/page.js": PageFile("text/javascript; charset=utf-8", _joined("page.js", texts, set()).encode()),
     }
-    served["/"] = served.pop("/index.html")
-    return served
+
+
+def _joined(name: str, texts: Mapping[str, str], taken: set[str]) -> str:
+    """A script after those that it imports, each once, as one script. So no two may have a name at the top that is the same.
+
+    A browser opens a connection for each file, and the door takes few of one address at once.
+    """
+    if name in taken:
+        return ""
+    taken.add(name)
+    before = "".join(_joined(other, texts, taken) for other in _IMPORT.findall(texts[name]))
+    return before + _IMPORT.sub("", texts[name]).replace("\nexport ", "\n") + "\n"
 
 
 PAGE_FILES: Mapping[str, PageFile] = MappingProxyType(_read_files())

@@ -1,122 +1,197 @@
-/** The log as a list of rows, in the one order of the mesh. */
+/** The log as a list of rows, in the one order of the mesh: older and newer events are read as the user scrolls. */
 
-import { Names, counted, dayOf, printable, restOf, timeOfDay } from "/text.js";
+import { makeRow, makeStory, markRow, toggleStory } from "/row.js";
+import { Search } from "/search.js";
+import { counted, dayOf } from "/text.js";
+import { LogWindow } from "/window.js";
 
-/** Rows kept in the page; older ones are only counted. */
-export const ROWS_LIMIT = 1_000;
-/** Ids that are kept, so that an event is not counted twice. */
-const SEEN_LIMIT = 100_000;
-/** Characters of an event that are shown until the user clicks for all. */
-const TEXT_LIMIT = 400;
-const HUES = 8;
 const RENDER_PAUSE_MS = 30;
-const COUNT_PAUSE_MS = 400;
 const NEAR_END_PX = 40;
+/** So near to an end of the list, more is read. */
+const AHEAD_PX = 1_200;
+/** Reading that takes longer is told of. */
+const SLOW_MS = 400;
+const UNDO = "logux/undo";
 
 export class LogView {
-  names = new Names();
+  #names;
   #list;
   #scroll;
-  #count;
   #newest;
-  #entries = []; // ascending, at most ROWS_LIMIT
-  #seen = new Set();
-  #older = 0;
-  #skipped = 0;
+  #older;
+  #day;
+  #progress;
+  #window = new LogWindow();
+  #search = new Search();
+  #read = null;
+  #onSearch;
+  #turn = 0; // counts searches, so that an answer to an earlier one is ignored
+  #isLoading = false; // one end at a time: the other one may be given up meanwhile
   #unread = 0;
   #fresh = 0;
   #renderPause = 0;
-  #countPause = 0;
   #size = "";
   #follows = true; // whether the list is at its end, and scrolls to new events
 
-  constructor({ list, scroll, count, newest }) {
+  /** `onSearch(part)` is called when the user asks for events like one of these. */
+  constructor({ names, list, scroll, newest, older, day, progress, onSearch }) {
+    this.#names = names;
     this.#list = list;
     this.#scroll = scroll;
-    this.#count = count;
     this.#newest = newest;
+    this.#older = older;
+    this.#day = day;
+    this.#progress = progress;
+    this.#onSearch = onSearch;
     newest.addEventListener("click", () => this.showNewest());
+    older.addEventListener("click", () => this.#load("before"));
     scroll.addEventListener("scroll", () => this.#noteScroll());
     // A keyboard on the screen, a turned screen or a taller form must not hide the newest event.
     new ResizeObserver(() => this.#noteSize()).observe(scroll);
   }
 
-  /** Show these events too, without those that are shown already. */
+  /** Begin at the newest events that fit. `read(query)` gives a page of them, or null if there are no pages. */
+  show(read, search) {
+    const shown = this.#window.entries;
+    this.#read = read;
+    this.#search = search;
+    this.#turn += 1;
+    this.#isLoading = false;
+    this.#window.reset(shown);
+    this.#render();
+    this.#forgetUnread();
+    this.#load("before");
+  }
+
+  get search() {
+    return this.#search;
+  }
+
+  /** These events came live. */
   take(entries) {
-    const fresh = entries.filter((entry) => !this.#seen.has(entry.id));
+    const fitting = entries.filter((entry) => entry.isWaiting || this.#search.fits(entry));
+    for (const { origin } of entries) this.see(origin);
+    for (const { event } of entries) if (event.type === UNDO) this.#noteUndone(event.id);
+    const fresh = fitting.filter((entry) => this.#window.takeLive(entry) || this.#isNewer(entry));
     if (!fresh.length) return;
-    for (const entry of fresh) this.#insert(entry);
     this.#fresh += fresh.length;
     this.#renderPause ||= setTimeout(() => this.#showFresh(), RENDER_PAUSE_MS);
-    this.#showCountSoon();
   }
 
   /** These events of this page are on the node's disk. */
   confirm(entries) {
     for (const entry of entries) {
       entry.isWaiting = false;
-      entry.row?.classList.remove("waiting");
+      if (entry.row) markRow(entry.row, entry);
     }
   }
 
-  /** How many events of the node were not requested, as they are too old. */
-  skip(count) {
-    this.#skipped = count;
-    this.#showCountSoon();
-  }
-
-  /** The log is that of another node now: keep only the events that wait to be sent. */
-  clear() {
-    this.#entries = this.#entries.filter((entry) => entry.isWaiting);
-    this.#seen = new Set(this.#entries.map((entry) => entry.id));
-    this.#older = 0;
-    this.#render();
-    this.#showCountSoon();
-  }
-
-  /** A name may have become ambiguous: update the names in all rows. */
-  rename() {
-    for (const { row, origin } of this.#entries) {
-      if (row) row.querySelector(".origin").textContent = this.names.shown(origin);
+  /** A node id is known. If its name has become ambiguous, the names in all rows change. */
+  see(id) {
+    if (!this.#names.see(id)) return;
+    for (const { row, origin } of this.#window.entries) {
+      if (row) row.querySelector(".origin").textContent = this.#names.shown(origin);
     }
   }
 
   /** Scroll to the end of the log, and follow it from now on. */
   showNewest() {
+    if (!this.#window.ends.after) {
+      this.show(this.#read, this.#search);
+      return;
+    }
     this.#render();
     this.#scroll.scrollTop = this.#scroll.scrollHeight;
     this.#forgetUnread();
   }
 
-  #insert(entry) {
-    this.#seen.add(entry.id);
-    if (this.#seen.size > SEEN_LIMIT) this.#seen.delete(this.#seen.values().next().value);
-    if (this.names.see(entry.origin)) this.rename();
-    let place = this.#entries.length;
-    if (place && isBefore(entry, this.#entries[place - 1])) place = placeOf(entry, this.#entries);
-    this.#entries.splice(place, 0, entry);
-    if (this.#entries.length > 2 * ROWS_LIMIT) this.#trim();
+  #isNewer(entry) {
+    return !this.#window.ends.after && !this.#window.find(entry.id);
   }
 
-  #trim() {
-    const removed = this.#entries.splice(0, Math.max(0, this.#entries.length - ROWS_LIMIT));
-    this.#older += removed.length;
-    for (const entry of removed) {
-      entry.row?.remove();
-      entry.row = null;
+  #noteUndone(id) {
+    const entry = this.#window.find(id);
+    if (!entry) return;
+    entry.meta = { ...entry.meta, undone: true };
+    if (entry.row) markRow(entry.row, entry);
+  }
+
+  /** Read on in one direction until there is more to see, or nothing more to find. */
+  async #load(way) {
+    const current = this.#window;
+    if (!this.#read || current.ends[way] || this.#isLoading) return;
+    const turn = this.#turn;
+    this.#isLoading = true;
+    const patience = setTimeout(() => this.#showProgress("Reading the log…"), SLOW_MS);
+    try {
+      for (let found = 0; !found && !current.ends[way]; ) {
+        const page = await this.#readPage(way);
+        if (turn !== this.#turn) return;
+        if (page) found = this.#takePage(page, way);
+        else current.ends[way] = true;
+      }
+      this.#showProgress("");
+    } catch (error) {
+      if (turn !== this.#turn) return;
+      this.#showProgress(`The log cannot be read now: ${error.message}`);
+      return;
+    } finally {
+      clearTimeout(patience);
+      if (turn === this.#turn) this.#isLoading = false;
     }
+    this.#checkEdges();
+  }
+
+  async #readPage(way) {
+    try {
+      return await this.#read(this.#window.request(this.#search.query(), way));
+    } catch (error) {
+      if (error.status !== 410) throw error;
+      this.#window.loseCursor(way); // the event was cleaned meanwhile
+      return this.#read(this.#window.request(this.#search.query(), way));
+    }
+  }
+
+  #takePage(page, way) {
+    const fresh = this.#window.takePage(page, way);
+    for (const { origin } of fresh) this.see(origin);
+    for (const entry of this.#window.trim(way)) this.#drop(entry);
+    if (fresh.length) this.#keepPlace(() => this.#render());
+    else if (page.lookedAt !== null) this.#showProgress(`Nothing more found back to ${dayOf(page.lookedAt)}…`);
+    if (way === "before" && this.#follows) this.#scroll.scrollTop = this.#scroll.scrollHeight;
+    return fresh.length;
+  }
+
+  #drop(entry) {
+    entry.row?.remove();
+    entry.row = null;
+  }
+
+  #checkEdges() {
+    const { scrollTop, clientHeight, scrollHeight } = this.#scroll;
+    if (!clientHeight) return;
+    if (scrollTop < AHEAD_PX) this.#load("before");
+    if (scrollHeight - scrollTop - clientHeight < AHEAD_PX) this.#load("after");
+  }
+
+  /** Change rows above or below so that what the user looks at stays where it is. */
+  #keepPlace(change) {
+    const top = this.#scroll.scrollTop;
+    const seen = this.#window.entries.find(({ row }) => row?.isConnected && row.offsetTop + row.offsetHeight > top);
+    const before = seen?.row.offsetTop;
+    change();
+    if (seen?.row && !this.#follows) this.#scroll.scrollTop = top + seen.row.offsetTop - before;
   }
 
   /** Brings the rows into the order of the entries; rows in their place are not moved. */
   #render() {
-    this.#trim();
     let next = this.#list.firstElementChild;
-    let day = "";
-    for (const entry of this.#entries) {
-      entry.row ??= this.#makeRow(entry);
+    let day = null; // that of the first row is above the list already
+    for (const entry of this.#window.entries) {
+      entry.row ??= makeRow(entry, this.#names, (row) => this.#openStory(row, entry));
       if (entry.row === next) next = next.nextElementSibling;
       else this.#list.insertBefore(entry.row, next);
-      entry.row.classList.toggle("new-day", entry.row.dataset.day !== day);
+      entry.row.classList.toggle("new-day", day !== null && entry.row.dataset.day !== day);
       day = entry.row.dataset.day;
     }
     while (next) {
@@ -124,28 +199,51 @@ export class LogView {
       next = next.nextElementSibling;
       gone.remove();
     }
+    this.#showEnds();
+    this.#showDay();
   }
 
-  #makeRow(entry) {
-    const row = document.createElement("li");
-    row.dataset.day = dayOf(entry.time);
-    const time = row.appendChild(document.createElement("time"));
-    time.textContent = timeOfDay(entry.time);
-    time.title = `${row.dataset.day}, ${time.textContent}`;
-    const origin = row.appendChild(span("origin", this.names.shown(entry.origin)));
-    origin.classList.add(`hue-${hueOf(entry.origin)}`);
-    origin.title = printable(entry.origin);
-    row.append(span("type", printable(entry.event.type)), restSpan(restOf(entry.event)));
-    row.classList.toggle("waiting", entry.isWaiting === true);
-    return row;
+  /** The date of the first row in sight stays at the top. */
+  #showDay() {
+    const top = this.#scroll.scrollTop + this.#day.offsetHeight;
+    const seen = this.#window.entries.find(({ row }) => row?.isConnected && row.offsetTop + row.offsetHeight > top);
+    this.#day.hidden = !seen;
+    if (seen && this.#day.textContent !== seen.row.dataset.day) this.#day.textContent = seen.row.dataset.day;
+  }
+
+  /** The story is shown at once, and again when the node has told more of it. */
+  async #openStory(row, entry) {
+    const make = () => makeStory(entry, this.#names, this.#onSearch);
+    if (!toggleStory(row, make) || entry.isWaiting) return;
+    try {
+      const page = await this.#read?.(new URLSearchParams({ id: entry.id }));
+      if (!page?.entries.length) return;
+      entry.meta = page.entries[0].meta;
+      markRow(row, entry);
+      const shown = row.querySelector(".story");
+      if (shown && !shown.contains(document.activeElement)) shown.replaceWith(make());
+    } catch {} // what is known already stays
+  }
+
+  #showEnds() {
+    this.#older.hidden = this.#window.ends.before;
+    if (!this.#window.ends.after && this.#newest.hidden) this.#showUnread(0);
+    const isEmpty = !this.#window.entries.length && this.#window.ends.before;
+    this.#list.dataset.empty = !isEmpty ? "" : this.#search.isEmpty ? "No events yet." : "No event fits this search.";
+  }
+
+  #showProgress(text) {
+    if (this.#progress.textContent !== text) this.#progress.textContent = text;
+    this.#showEnds();
   }
 
   #showFresh() {
     this.#renderPause = 0;
     if (this.#follows) {
+      for (const entry of this.#window.trim("after")) this.#drop(entry);
       this.showNewest();
     } else {
-      this.#render();
+      this.#keepPlace(() => this.#render());
       this.#showUnread(this.#fresh);
     }
     this.#fresh = 0;
@@ -154,13 +252,17 @@ export class LogView {
   #noteScroll() {
     if (this.#size !== this.#currentSize()) return; // the browser scrolled it after a change of size
     const { scrollTop, clientHeight, scrollHeight } = this.#scroll;
-    if (scrollHeight - scrollTop - clientHeight < NEAR_END_PX) this.#forgetUnread();
+    const isAtEnd = scrollHeight - scrollTop - clientHeight < NEAR_END_PX;
+    if (isAtEnd && this.#window.ends.after) this.#forgetUnread();
     else this.#follows = false;
+    this.#showDay();
+    this.#checkEdges();
   }
 
   #noteSize() {
     this.#size = this.#currentSize();
     if (this.#follows) this.showNewest();
+    this.#checkEdges();
   }
 
   #currentSize() {
@@ -169,7 +271,7 @@ export class LogView {
 
   #showUnread(number) {
     this.#unread += number;
-    this.#newest.textContent = `${counted(this.#unread, "new event")} ↓`;
+    this.#newest.textContent = this.#unread ? `${counted(this.#unread, "new event")} ↓` : "Newest events ↓";
     this.#newest.hidden = false;
   }
 
@@ -178,63 +280,4 @@ export class LogView {
     this.#unread = 0;
     this.#newest.hidden = true;
   }
-
-  /** Not at each event, since screen readers read the count aloud. */
-  #showCountSoon() {
-    this.#countPause ||= setTimeout(() => {
-      this.#countPause = 0;
-      this.#showCount();
-    }, COUNT_PAUSE_MS);
-  }
-
-  #showCount() {
-    const all = this.#entries.length + this.#older + this.#skipped;
-    const older = all - Math.min(this.#entries.length, ROWS_LIMIT);
-    const rest = older ? `; the ${older.toLocaleString()} oldest are not shown` : "";
-    this.#count.textContent = all ? `${counted(all, "event")}${rest}` : "No events yet: add the first one below.";
-  }
-}
-
-/** The order of the mesh: by time, then by created: ms, node id and counter. */
-function isBefore(left, right) {
-  if (left.time !== right.time) return left.time < right.time;
-  if (left.ms !== right.ms) return left.ms < right.ms;
-  if (left.origin !== right.origin) return left.origin < right.origin;
-  return left.n < right.n;
-}
-
-function placeOf(entry, entries) {
-  let [low, high] = [0, entries.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (isBefore(entries[middle], entry)) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
-
-function span(name, text) {
-  const made = document.createElement("span");
-  made.className = name;
-  made.textContent = text;
-  return made;
-}
-
-function restSpan(text) {
-  const rest = span("rest", text);
-  if (text.length <= TEXT_LIMIT) return rest;
-  rest.textContent = `${text.slice(0, TEXT_LIMIT)}… `;
-  const more = rest.appendChild(document.createElement("button"));
-  more.type = "button";
-  more.className = "more";
-  more.textContent = `all ${text.length.toLocaleString()} characters`;
-  more.addEventListener("click", () => (rest.textContent = text));
-  return rest;
-}
-
-/** The number of a colour, always the same for one origin; all pages of one user have the same. */
-function hueOf(origin) {
-  let sum = 0;
-  for (const character of origin.split(":")[0]) sum = (sum * 31 + character.codePointAt(0)) >>> 0;
-  return sum % HUES;
 }

@@ -1,26 +1,40 @@
-/** The page: signing in, the form for new events, and the status of the node. */
+/** The page: signing in, the search, the form for new events, and what the node tells. */
 
 import { DraftError, readDraft } from "/draft.js";
 import { LogView } from "/log.js";
+import { Search, msOf } from "/search.js";
 import { Session, WAITING_LIMIT } from "/session.js";
-import { counted, printable, readJson } from "/text.js";
+import { Side } from "/side.js";
+import { $, Names, counted, printable, readJson } from "/text.js";
 
 const POLL_MS = 2_000;
+/** Pause after a key before the search begins. */
+const TYPING_MS = 250;
 const USER = /^[A-Za-z0-9_.-]{1,64}$/;
 const TOKEN = /^[\x21-\x7e]{1,4096}$/;
 const STORED = "peermesh";
 
-const $ = (id) => document.getElementById(id);
-const log = new LogView({ list: $("log"), scroll: $("scroll"), count: $("count"), newest: $("newest") });
+const names = new Names();
+const side = new Side(names);
+const log = new LogView({
+  names,
+  list: $("log"),
+  scroll: $("scroll"),
+  newest: $("newest"),
+  older: $("older"),
+  day: $("day"),
+  progress: $("progress"),
+  onSearch: searchFor,
+});
 let session = null;
-let shownStatus = "";
+let status = null;
+let typing = 0;
 
 const callbacks = {
   state: showState,
   status: showStatus,
-  node: () => log.clear(),
+  restart: showEvents,
   events: (entries) => log.take(entries),
-  skipped: (count) => log.skip(count),
   confirmed: (entries) => log.confirm(entries),
   trouble: (sentence) => ($("trouble").textContent = printable(sentence)),
   refused(sentence) {
@@ -112,7 +126,6 @@ function showHouse() {
   $("login").hidden = true;
   $("house").hidden = false;
   $("login-error").textContent = "";
-  log.showNewest();
   if (matchMedia("(hover: hover)").matches) $("type").focus(); // on a phone the keyboard would cover the log
 }
 
@@ -120,55 +133,46 @@ function showState(state) {
   $("state").textContent = state;
   $("state").dataset.state = state;
   $("try-now").hidden = state !== "offline";
-  if (state === "synchronized") $("trouble").textContent = "";
+  if (state === "offline") side.showSilence();
+  if (state === "connected") $("trouble").textContent = "";
 }
 
-function showStatus(status) {
-  const text = JSON.stringify(status);
-  if (text === shownStatus) return;
-  shownStatus = text;
-  const peers = status.peers ?? [];
-  const clients = status.clients ?? [];
-  const isAmbiguous = [status.node_id, ...peers.map((peer) => peer.node_id)].map((id) => log.names.see(id));
-  if (isAmbiguous.includes(true)) log.rename();
-  const name = log.names.shown(status.node_id);
-  $("node").textContent = name;
-  $("mesh").textContent = `in mesh ${printable(status.mesh)}`;
-  document.title = `${name} · peermesh`;
-  $("facts").replaceChildren(
-    ...fact("Mesh", status.mesh),
-    ...fact("Id", status.node_id),
-    ...fact("Events", (status.events ?? 0).toLocaleString()),
-    ...fact("Port", status.port),
-  );
-  const near = peers.filter((peer) => peer.session).length;
-  $("about-toggle").textContent = peers.length ? `${near} of ${counted(peers.length, "neighbour")}` : "No neighbours";
-  $("no-peers").hidden = peers.length > 0;
-  $("peers").replaceChildren(...peers.map(peerItem));
-  $("clients-section").hidden = !clients.length;
-  $("clients").replaceChildren(...clients.map((client) => item(client.user, client.state, client.node_id)));
+function showStatus(news) {
+  status = news;
+  const rows = [...(status.peers ?? []), ...(status.mesh_nodes ?? [])];
+  for (const id of [status.node_id, ...rows.map((row) => row.node_id)]) log.see(id);
+  side.show(status);
 }
 
-function fact(term, text) {
-  const [dt, dd] = [document.createElement("dt"), document.createElement("dd")];
-  dt.textContent = term;
-  dd.textContent = printable(String(text));
-  return [dt, dd];
+function showEvents() {
+  const search = new Search({
+    text: $("find-text").value,
+    type: $("find-type").value,
+    node: $("find-node").value,
+    since: msOf($("find-since")),
+    until: msOf($("find-until")),
+  });
+  $("find-clear").hidden = search.isEmpty;
+  const reader = session;
+  log.show((query) => reader.readPage(query), search);
 }
 
-function peerItem(peer) {
-  return item(log.names.shown(peer.node_id), peer.session ?? peer.state, [peer.node_id, ...(peer.addresses ?? [])].join("\n"));
+/** Show the events that have this too; the inputs say so. */
+function searchFor({ type, node }) {
+  if (type !== undefined) $("find-type").value = type;
+  if (node !== undefined) $("find-node").value = node;
+  showFilters(true);
+  showEvents();
 }
 
-function item(name, state, title) {
-  const row = document.createElement("li");
-  row.dataset.state = state;
-  row.title = printable(title).replaceAll("\\u000a", "\n");
-  const [strong, small] = [document.createElement("strong"), document.createElement("small")];
-  strong.textContent = printable(name);
-  small.textContent = printable(state);
-  row.append(strong, small);
-  return row;
+function clearSearch() {
+  $("search").reset();
+  showEvents();
+}
+
+function showFilters(isOpen) {
+  $("filters").classList.toggle("open", isOpen);
+  $("filters-toggle").setAttribute("aria-expanded", String(isOpen));
 }
 
 function addEvent() {
@@ -178,6 +182,8 @@ function addEvent() {
     const entry = session.add(readJson(text), text);
     if (!entry) throw new DraftError(`${WAITING_LIMIT} events wait for the node already.`, "type");
     entry.isWaiting = true;
+    if (!log.search.fits(entry)) clearSearch(); // the user would look for it in vain
+    log.showNewest();
     log.take([entry]);
     log.showNewest();
     $("composer").reset();
@@ -195,6 +201,13 @@ function showDraftError(sentence, field) {
     else $(id).removeAttribute("aria-invalid");
   }
   if (field) $(field).focus();
+}
+
+/** Open or close a part of the page; the result is whether it is open now. */
+function toggle(part, button) {
+  const isOpen = $(part).classList.toggle("open");
+  $(button).setAttribute("aria-expanded", String(isOpen));
+  return isOpen;
 }
 
 function reconnect() {
@@ -226,9 +239,19 @@ on("sign-out", "click", () => {
   forgetCredentials();
   location.reload();
 });
-on("about-toggle", "click", () => {
-  const isOpen = $("about").classList.toggle("open");
-  $("about-toggle").setAttribute("aria-expanded", String(isOpen));
+on("about-toggle", "click", () => toggle("about", "about-toggle"));
+on("compose-toggle", "click", () => {
+  if (toggle("composer", "compose-toggle")) $("type").focus();
+});
+on("filters-toggle", "click", () => showFilters(!$("filters").classList.contains("open")));
+on("find-clear", "click", clearSearch);
+on("search", "submit", showEvents);
+on("search", "input", () => {
+  clearTimeout(typing);
+  typing = setTimeout(showEvents, TYPING_MS);
+});
+addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && $("about").classList.contains("open")) $("about-toggle").click();
 });
 addEventListener("hashchange", takeFragment);
 addEventListener("online", reconnect);

@@ -6,7 +6,7 @@ const PROTOCOL = 5;
 const CONNECT_MS = 20_000;
 const PING_AFTER_MS = 10_000;
 const CUT_AFTER_MS = 20_000;
-const STATUS_MS = 8_000;
+const ANSWER_MS = 10_000;
 const FIRST_DELAY_MS = 1_000;
 const MAX_DELAY_MS = 30_000;
 /** After a connection that lasted so long, the pause before the next attempt starts again at its minimum. */
@@ -14,8 +14,10 @@ const STEADY_MS = 10_000;
 const MAX_DRIFT_MS = 60_000;
 /** Events that wait for the node's answer, at most. */
 export const WAITING_LIMIT = 1_000;
-/** Events of the node's log that the first connection requests: the newest ones. */
-const CATCH_UP = 20_000;
+/** Missed events that are requested over the socket, at most; beyond them the page reads the newest ones anew. */
+const CATCH_UP = 1_000;
+/** Pauses before a page of events is requested again, when the node is too busy or not reachable. */
+const AGAIN_MS = [500, 2_000, 5_000];
 
 const BEFORE_CONNECTED = ["connected", "error", "debug"];
 const REFUSALS = {
@@ -28,11 +30,19 @@ const REFUSALS = {
 /** The node refused this user or token; the message is shown to the user. */
 class RefusedError extends Error {}
 
+/** The node did not answer a request with what was asked for; `status` is the one of HTTP. */
+class AnswerError extends Error {
+  constructor(status, sentence) {
+    super(sentence);
+    this.status = status;
+  }
+}
+
 /**
- * Callbacks, given to the constructor: `state(state)`, `node(nodeId)` at each handshake, `status(status)`, `events(entries)`,
- * `confirmed(entries)`, `skipped(count)`, `trouble(sentence)`, `refused(sentence)`.
+ * Callbacks, given to the constructor: `state(state)`, `restart()` when the events shown so far are those of another log or
+ * too old to go on from, `status(status)`, `events(entries)`, `confirmed(entries)`, `trouble(sentence)`, `refused(sentence)`.
  *
- * An entry is {id, ms, origin, n, time, event}; own ones have `text` and `added` as well.
+ * An entry is {id, ms, origin, n, time, event}; own ones have `text` and `added` as well, those of `readPage` a `meta`.
  */
 export class Session {
   state = "offline";
@@ -46,6 +56,7 @@ export class Session {
   #isMet = false;
   #nodeId = null;
   #received = 0;
+  #hasPages = true;
   #added = 0;
   #lastMs = 0;
   #lastN = 0;
@@ -98,9 +109,9 @@ export class Session {
       return;
     }
     if (turn !== this.#turn) return;
+    this.#callbacks.status(status);
     this.#chooseStart(status);
     this.#open();
-    this.#callbacks.status(status);
   }
 
   /** Read the node's status again. Does nothing if the node does not answer. */
@@ -145,26 +156,63 @@ export class Session {
     [this.#lastMs, this.#lastN] = [ms + 1, -1];
   }
 
-  async #readStatus() {
-    const answer = await fetch("/status", {
-      headers: { Authorization: `Bearer ${this.#user}:${this.#token}` },
-      cache: "no-store",
-      signal: AbortSignal.timeout(STATUS_MS),
-    });
-    if (answer.status === 401 || answer.status === 403) throw new RefusedError(REFUSALS["wrong-credentials"]);
-    if (answer.status === 429) throw new RefusedError(REFUSALS.bruteforce);
-    if (!answer.ok) throw new Error(`status ${answer.status}`);
-    return answer.json();
+  #readStatus() {
+    return this.#read("/status", JSON.parse);
   }
 
-  /** For another node, or one with a new log, start to read its log again. */
+  /**
+   * A page of the node's events for these URLSearchParams: {entries, next, lookedAt}, as the node answers /events.
+   * Null if the node gives no pages; then it sends its newest events over the socket. It is asked again while it is busy.
+   */
+  async readPage(query) {
+    for (let attempt = 0; ; attempt += 1) {
+      try {
+        const page = await this.#read(`/events?${query}`, readJson);
+        const entries = page.events.map(({ event, meta }) => {
+          const [ms, origin, n] = meta.created;
+          this.#see(ms);
+          return { id: `${ms} ${origin} ${n}`, ms, origin, n, time: meta.time, event, meta };
+        });
+        return { entries, next: page.next, lookedAt: page.looked_at_ms };
+      } catch (error) {
+        if (error.status === 403) return this.#doWithoutPages();
+        if (error instanceof RefusedError) this.#refuse(error.message);
+        const isPassing = error.status === undefined || error.status === 503;
+        if (error instanceof RefusedError || !isPassing || attempt === AGAIN_MS.length) throw error;
+      }
+      await new Promise((done) => setTimeout(done, AGAIN_MS[attempt]));
+    }
+  }
+
+  #doWithoutPages() {
+    if (this.#hasPages) {
+      this.#hasPages = false;
+      this.#nodeId = null;
+      this.connect();
+    }
+    return null;
+  }
+
+  async #read(path, parse) {
+    const answer = await fetch(path, {
+      headers: { Authorization: `Bearer ${this.#user}:${this.#token}` },
+      cache: "no-store",
+      signal: AbortSignal.timeout(ANSWER_MS),
+    });
+    if (answer.status === 401) throw new RefusedError(REFUSALS["wrong-credentials"]);
+    if (answer.status === 429) throw new RefusedError(REFUSALS.bruteforce);
+    const text = await answer.text();
+    if (!answer.ok) throw new AnswerError(answer.status, text.trim());
+    return parse(text);
+  }
+
+  /** For another node, one with a new log, or after a long time: begin at its newest events. */
   #chooseStart({ node_id: nodeId, last_added: lastAdded }) {
-    if (nodeId === this.#nodeId && lastAdded >= this.#received) return;
-    const isAnother = nodeId !== this.#nodeId;
+    const missed = lastAdded - this.#received;
+    if (nodeId === this.#nodeId && missed >= 0 && missed <= CATCH_UP) return;
     this.#nodeId = nodeId;
-    this.#received = Math.max(0, lastAdded - CATCH_UP);
-    if (isAnother) this.#callbacks.node(nodeId);
-    this.#callbacks.skipped(this.#received);
+    this.#received = this.#hasPages ? lastAdded : Math.max(0, lastAdded - CATCH_UP);
+    this.#callbacks.restart();
   }
 
   #open() {
@@ -269,7 +317,7 @@ export class Session {
     this.#metAt = performance.now();
     this.#nodeId = nodeId;
     for (const entry of this.waiting) this.#sendSync(entry);
-    this.#setState(this.waiting.length ? "sending" : "synchronized");
+    this.#setState(this.waiting.length ? "sending" : "connected");
   }
 
   /** Sends the JSON text as it was typed: JavaScript would round long numbers. */
@@ -306,7 +354,7 @@ export class Session {
     if (!confirmed.length) return;
     this.waiting = this.waiting.filter((entry) => entry.added > added);
     this.#callbacks.confirmed(confirmed);
-    if (!this.waiting.length) this.#setState("synchronized");
+    if (!this.waiting.length) this.#setState("connected");
   }
 
   #pingMessage(added) {

@@ -19,11 +19,6 @@ export function readJson(text) {
   });
 }
 
-/** The keys of an event besides `type`, as compact JSON; empty if there are none. */
-export function restOf({ type, ...rest }) {
-  return Object.keys(rest).length ? printable(JSON.stringify(rest)) : "";
-}
-
 /** The nodes that are known: a node id NAME~HASH is shown as NAME while no other node has this name. */
 export class Names {
   #first = new Map();
@@ -63,7 +58,43 @@ export function dayOf(ms) {
   return date.toLocaleDateString(undefined, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
 }
 
+/** The local date and time with its ms and zone, as for one event. */
+export function fullTime(ms) {
+  const date = new Date(ms);
+  if (Number.isNaN(date.getTime())) return `${ms} ms`;
+  const zone = date.toLocaleTimeString(undefined, { timeZoneName: "short" }).split(" ").at(-1);
+  return `${dayOf(ms)}, ${timeOfDay(ms)}.${String(date.getMilliseconds()).padStart(3, "0")} ${zone}`;
+}
+
+/** How long something took, in one unit: "12 s", "3 min", "5 h", "2 days". */
+export function duration(ms) {
+  const seconds = Math.max(0, Math.round(ms / 1_000));
+  if (seconds < 100) return `${seconds} s`;
+  if (seconds < 6_000) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 172_800) return `${Math.round(seconds / 3_600)} h`;
+  return `${Math.round(seconds / 86_400)} days`;
+}
+
+/** "attic", "attic and study", "attic, study and 2 more": at most three names. */
+export function listed(names) {
+  if (names.length <= 2) return names.join(" and ");
+  if (names.length === 3) return `${names[0]}, ${names[1]} and ${names[2]}`;
+  return `${names[0]}, ${names[1]} and ${names.length - 2} more`;
+}
+
 /** "1 event", "2 events". */
 export function counted(number, noun) {
   return `${number.toLocaleString()} ${noun}${number === 1 ? "" : "s"}`;
+}
+
+/** The element with this id. */
+export const $ = (id) => document.getElementById(id);
+
+/** A new element with a class, text, and children. Text is never read as markup. */
+export function element(tag, className = "", text = "", ...children) {
+  const made = document.createElement(tag);
+  if (className) made.className = className;
+  if (text !== "") made.textContent = text;
+  made.append(...children);
+  return made;
 }

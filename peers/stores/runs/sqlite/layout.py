@@ -16,8 +16,9 @@
   is `ms`.
 - `undo_marks`: the `created` of each `logux/undo` that is shown, or was cleaned, and of the event that it undoes, as
   `created_key` makes them. The fact `marked` is the position up to which they are complete; the file may have more of them.
+- `arrivals`: see Arrival and ArrivalRows.
 
-Files of earlier releases get the last three when they are opened.
+Files of earlier releases get the last four when they are opened.
 """
 
 from __future__ import annotations
@@ -126,6 +127,13 @@ NODE_OF_LABEL = "substr(created, 9, length(created) - 17)"
 _LATER = f"""
 CREATE TABLE IF NOT EXISTS mesh_facts (number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, fact BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS undo_marks (undo BLOB PRIMARY KEY, target BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS arrivals (
+    first INTEGER PRIMARY KEY,
+    last INTEGER NOT NULL,
+    ms INTEGER NOT NULL,
+    until INTEGER NOT NULL,
+    node INTEGER
+);
 CREATE INDEX IF NOT EXISTS undo_marks_by_target ON undo_marks (target);
 CREATE TABLE IF NOT EXISTS keys (
     number INTEGER PRIMARY KEY,

@@ -16,6 +16,7 @@ from peers.events.piece import Piece
 from peers.events.proof import Block, Proof
 from peers.events.run import RunHash
 from peers.facts.fact import Fact, Tip, fact_id_of
+from peers.stores.arrivals import Arrival
 from peers.stores.run_store import Change, RunState
 from peers.stores.runs.epochs import leaves_at
 from peers.stores.runs.forks import RunRules
@@ -23,6 +24,7 @@ from peers.stores.runs.rows import EpochRow, RunNumbers, RunRow, Standing
 from peers.stores.runs.sqlite.epoch_rows import EpochTables
 from peers.stores.runs.sqlite.order import Walker
 from peers.stores.runs.sqlite.rows import SqliteRunRows
+from peers.stores.sqlite.arrival_rows import ArrivalRows
 from peers.stores.sqlite.counters import load_facts, save_facts
 from peers.stores.sqlite.file import explain
 from peers.stores.sqlite.layout import damaged
@@ -69,6 +71,7 @@ class SqliteRunStore(SqliteRunRows, RunRules):
         super().__init__(path, synchronous=synchronous, checkpoint_lock=checkpoint_lock)
         self._tables = EpochTables(self._execute, self._path)
         self._walker = Walker(self._execute, self._nodes)
+        self._arrivals = ArrivalRows(self._execute, self._nodes.numbered, self._nodes.name)
         self._checked: dict[tuple[Epoch, int], RunHash] = {}
         """Runs that were read last, as far as they were: one who follows them needs only what is new. The last one last."""
         self._saved = self._numbers
@@ -155,6 +158,7 @@ class SqliteRunStore(SqliteRunRows, RunRules):
         self._nodes.forget()
         self._places.forget()
         self._copies.forget()
+        self._arrivals.forget()
         self._checked.clear()
 
     def _save(self, snapshot: _Snapshot) -> None:
@@ -206,7 +210,25 @@ class SqliteRunStore(SqliteRunRows, RunRules):
         """False only in a file of an earlier release that is only read."""
         return self._execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (name,)).fetchone() is not None
 
+    # Arrivals
+
+    def arrive(self, first: int, ms: int, via: str) -> None:
+        with self._explained():
+            self._arrivals.put(self._opened(), first, self._numbers.last_position, ms, via)
+
+    def arrival(self, position: int) -> Arrival | None:
+        with self._reading():
+            return self._arrivals.at(position) if self._has_table("arrivals") else None
+
+    def came_since(self, ms: int) -> tuple[int, int] | None:
+        with self._reading():
+            return self._arrivals.since(self._numbers.last_position, ms) if self._has_table("arrivals") else None
+
     # Reading
+
+    def aside_of(self, created: Created) -> list[Entry]:
+        with self._explained():
+            return super().aside_of(created)
 
     def undone(self, createds: Collection[Created]) -> set[Created]:
         with self._explained():

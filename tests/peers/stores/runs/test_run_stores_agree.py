@@ -20,6 +20,7 @@ from peers.stores.event_types import EventTypes
 from peers.stores.run_store import RunStore, Taken
 from peers.stores.runs import writing
 from peers.stores.runs.memory import MemoryRunStore
+from peers.stores.runs.sqlite.checks.verifying import verify_log
 from peers.stores.runs.sqlite.store import SqliteRunStore
 from peers.stores.store import Criteria
 from peers.stores.undo import undo_event
@@ -310,3 +311,4 @@ def test_both_stores_do_the_same_and_show_the_same(operations: list[tuple[Any, .
             check(store)
             assert len(store.each(limit=ALL)) == store.state.events
             store.close()
+        assert list(verify_log(two.path, is_in_use=False, is_deep=True, on_entries=lambda *_: None)) == []

@@ -16,6 +16,7 @@ from peers.events.entry import Entry, encode_event
 from peers.events.epoch import NO_KEY
 from peers.events.run import ADOPTED_LEGACY, OWN
 from peers.stores.run_store import Pen
+from peers.stores.runs.sqlite.checks.verifying import verify_log
 from peers.stores.runs.sqlite.rebuild import legacy_birth
 from peers.stores.runs.sqlite.store import SqliteRunStore
 from peers.stores.runs.sqlite.upgrade import Upgraded, upgrade_log
@@ -442,6 +443,7 @@ def test_any_old_log_shows_the_same_after_its_upgrade(folder: Path, old: OldLogF
         check(store)
     finally:
         store.close()
+    assert list(verify_log(folder / "log.sqlite", is_in_use=False, is_deep=True, on_entries=lambda *_: None)) == []
 
 
 @settings(max_examples=40, deadline=None)

@@ -1,0 +1,96 @@
+/** The panel beside the log: the picture of the mesh, its nodes as a list, and what is known of this node. */
+
+import { isConnected, mapOf } from "/mesh_map.js";
+import { Headline } from "/headline.js";
+import { drawMap } from "/picture.js";
+import { $, counted, duration, element, printable } from "/text.js";
+
+export class Side {
+  #names;
+  #headline = new Headline();
+
+  constructor(names) {
+    this.#names = names;
+  }
+
+  /** Show a status of the node. All of its names are known. */
+  show(status) {
+    const shown = (id) => this.#names.shown(id);
+    const map = mapOf(status);
+    this.#showHead(status, map, shown);
+    drawMap($("picture"), map, shown);
+    const peers = status.peers ?? [];
+    const isNear = new Set([status.node_id, ...peers.map((peer) => peer.node_id)]);
+    const far = (status.mesh_nodes ?? []).filter((row) => !isNear.has(row.node_id));
+    replace($("peers"), peers.map((peer) => peerItem(peer, shown)));
+    $("no-peers").hidden = peers.length > 0;
+    replace($("far"), far.map((row) => farItem(row, shown)));
+    $("far-section").hidden = !far.length;
+    const clients = status.clients ?? [];
+    replace($("clients"), clients.map((client) => item(client.user ?? client.address ?? "", clientState(client.state), client.node_id ?? "")));
+    $("clients-section").hidden = !clients.length;
+    const facts = [["Mesh", status.mesh], ["Id", status.node_id], ["Events", (status.events ?? 0).toLocaleString()], ["Port", status.port]];
+    replace($("facts"), facts.flatMap(([term, text]) => [element("dt", "", term), element("dd", "", printable(String(text)))]));
+  }
+
+  /** The node does not answer: what was known of the mesh may not hold any more. */
+  showSilence() {
+    $("headline").textContent = "The node does not answer. What you see is what it said last.";
+    $("headline").dataset.level = "bad";
+  }
+
+  #showHead(status, map, shown) {
+    const name = shown(status.node_id);
+    const { level, text } = this.#headline.of(status, map, shown);
+    if ($("headline").textContent !== text) $("headline").textContent = text; // screen readers read it aloud
+    $("headline").dataset.level = level;
+    $("node").textContent = name;
+    $("mesh").textContent = `in mesh ${printable(status.mesh)}`;
+    document.title = `${level === "bad" ? "! " : ""}${name} · peermesh`;
+    $("count").textContent = counted(status.events ?? 0, "event");
+    const near = (status.peers ?? []).filter(isConnected).length;
+    $("about-toggle").textContent = `Mesh (${near + 1})`;
+    $("about-toggle").setAttribute("aria-label", `The mesh: ${counted(near, "neighbour")} connected`);
+  }
+}
+
+/** Replace the children only if their text differs, so that a pointer or a reader within is not disturbed. */
+function replace(list, items) {
+  const isSame = list.children.length === items.length && items.every((item, index) => item.isEqualNode(list.children[index]));
+  if (!isSame) list.replaceChildren(...items);
+}
+
+function peerItem(peer, shown) {
+  const [level, words] = peerState(peer);
+  const made = item(shown(peer.node_id), words, [peer.node_id, ...(peer.addresses ?? [])].join("\n"), level);
+  if (peer.reason) made.append(element("p", "why", printable(peer.reason)));
+  return made;
+}
+
+function peerState(peer) {
+  if (!isConnected(peer)) {
+    const since = peer.since_ms ? ` for ${duration(Date.now() - peer.since_ms)}` : "";
+    return [peer.state === "left" || peer.state === "found" ? "busy" : "bad", `${peer.state}${since}`];
+  }
+  if (peer.behind) return ["busy", `lacks ${peer.behind.toLocaleString()}`];
+  if (peer.missing) return ["busy", `${peer.missing.toLocaleString()} to come`];
+  return peer.session === "connecting" || peer.session === "wait" ? ["busy", peer.session] : ["good", "in step"];
+}
+
+function farItem(row, shown) {
+  const seen = row.seen_ms ? ` for ${duration(Date.now() - row.seen_ms)}` : "";
+  if (row.state === "gone") return item(shown(row.node_id), `away${seen}`, row.node_id, "bad");
+  const lag = row.worst_lag ?? 0;
+  return item(shown(row.node_id), lag ? `lag ${lag.toLocaleString()}` : "in step", row.node_id, lag ? "busy" : "good");
+}
+
+function clientState(state) {
+  return state === "synchronized" ? "in step" : state;
+}
+
+function item(name, state, title, level = "good") {
+  const made = element("li", "", "", element("strong", "", printable(name)), " ", element("small", "", printable(state)));
+  made.dataset.level = level;
+  made.title = printable(title).replaceAll("\\u000a", "\n");
+  return made;
+}
