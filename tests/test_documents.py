@@ -10,16 +10,11 @@ from typing import Any
 import pytest
 
 from peers import InlineDisk, LocalPair, Log, ManualClock, MemoryStore
+from tests.support.guide import PAGES
 from tests.support.root import ROOT
 
-DOCUMENTS = (
-    "README.md",
-    "mesh/README.md",
-    "mesh/docs/metrics.md",
-    "peers/README.md",
-    "scenarios/README.md",
-    ".github/CONTRIBUTING.md",
-)
+DOCUMENTS = ("README.md", "mesh/README.md", "peers/README.md", "scenarios/README.md", ".github/CONTRIBUTING.md")
+GUIDE = [f"mesh/docs/{path.name}" for path in PAGES]
 ENDINGS = (".py", ".md", ".yml", "/")
 
 
@@ -34,7 +29,7 @@ def places(word: str, document: str) -> list[Path]:
     return [ROOT / word, (ROOT / document).parent / word]
 
 
-@pytest.mark.parametrize("document", DOCUMENTS)
+@pytest.mark.parametrize("document", [*DOCUMENTS, *GUIDE])
 def test_the_files_that_a_document_names_exist(document: str) -> None:
     words = [word for word in named_paths((ROOT / document).read_text()) if word.endswith(ENDINGS) and "{" not in word]
 

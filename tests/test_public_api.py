@@ -151,6 +151,7 @@ COMMAND_LINE = {
     "mesh doctor": "--json",
     "mesh stop": "",
     "mesh reload": "",
+    "mesh help": "[TOPIC]",
     "mesh service": "",
     "mesh service install": "--system | --yes",
     "mesh service uninstall": "--system | --yes",

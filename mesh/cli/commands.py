@@ -17,6 +17,7 @@ from mesh.cli.bench import bench
 from mesh.cli.data.export import export
 from mesh.cli.data.importing import import_
 from mesh.cli.data.verify import verify
+from mesh.cli.help import show_help
 from mesh.cli.log import log
 from mesh.cli.members.found import found, recover
 from mesh.cli.members.invite import invite, join
@@ -84,6 +85,7 @@ def app(context: click.Context, home: Path | None) -> None:
     mesh invite                      print a code, with which another machine joins by `mesh join`
     mesh add '{"type": "milk"}'      add an event, in another terminal
     mesh log --follow                see what all machines add
+    mesh help                        list the pages of the guide
     """
     context.obj = home
 
@@ -251,7 +253,7 @@ def retry(context: click.Context) -> None:
 COMMANDS = (
     *(up, config, add, log, show, peers, status, top, doctor, stop, reload, retry, wait, peer, token),
     *(found, invite, join, recover, members, facts, revoke, leave),
-    *(backup, restore, export, import_, verify, upgrade, service, bench, scenario),
+    *(backup, restore, export, import_, verify, upgrade, service, bench, scenario, show_help),
 )
 for command in COMMANDS:
     app.add_command(command)

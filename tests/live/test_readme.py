@@ -1,34 +1,22 @@
-"""The README: its Python examples run as printed, and its commands exist."""
+"""The README: its Python examples run as printed; those of the guide that need a node or a process, too."""
 
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from mesh_process import MESH, ROOT, MeshNode, wait_until
+from mesh_process import MESH, ROOT
 
 from mesh.lab.live.namespaces import Host, NetLab
+from tests.support.guide import README, blocks, example, page
 
-README = (ROOT / "README.md").read_text()
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
-
-
-def example(part: str) -> str:
-    """The one Python example that has this text."""
-    (found,) = [block for block in blocks("python") if part in block]
-    return found
-
-
-TEN_LINES, STATE, DOOR, ROLE, NO_NODE, STORY = (
-    example(part) for part in ("till-3", "def apply", "clients_origins", "WavingSync", "LocalPair", "def partition")
+TEN_LINES, STATE, ROLE, STORY = (
+    example(README, part) for part in ("till-3", "def apply", "WavingSync", "def partition")
 )
+DOOR = example(page("browser"), "clients_origins")
 
 
 @pytest.fixture
@@ -113,48 +101,6 @@ def test_the_own_role_of_the_readme_has_at_most_twenty_lines() -> None:
     assert len(role.splitlines()) <= 20
 
 
-def membership() -> list[tuple[str, list[str], str]]:
-    """From the start of the node that invites to a revocation: each command with its options, and what it prints."""
-    found = re.findall(r"^\$ mesh (\w+) ?(.*)\n((?:[^$\n].*\n)*)", "\n".join(blocks("console")), re.MULTILINE)
-    about = [
-        (name, line.split(), printed) for name, line, printed in found if name in {"up", "invite", "join", "revoke"}
-    ]
-    names = [name for name, *_ in about]
-    return about[names.index("invite") - 1 : names.index("revoke") + 1]
-
-
-def without_marks(text: str) -> str:
-    """Without what differs from run to run: the hashes in node ids, the symbols of codes."""
-    return re.sub(r"\b[0-9A-Z]{5}\b", "", re.sub(r"~[a-z2-7]{16}", "~", text))
-
-
-def test_a_mesh_is_made_joined_and_a_node_revoked_as_printed(tmp_path: Path) -> None:
-    """On two machines that share an address, so that of the first node is given."""
-    kitchen, study = (MeshNode(tmp_path / name, is_open=False) for name in ("kitchen", "study"))
-    node, code, port = kitchen, "", 0
-    try:
-        for name, given, printed in membership():
-            options = given
-            if name == "up":
-                peer = ["--peer", f"127.0.0.1:{port}"] if port else []
-                port = node.up(*options, "--no-mdns", "--listen", "127.0.0.1:0", *peer)["port"]
-                continue
-            if name == "join":
-                node = study
-                options = [*options[:-1], "--peer", f"127.0.0.1:{port}", code]
-            elif name == "revoke":
-                study.ask("wait", "--timeout", "20")
-                node = kitchen
-            said = node.ask(name, *options)
-            assert without_marks(said) == without_marks(printed)
-            code = said.strip() if name == "invite" else code
-        wait_until(lambda: kitchen.peers()[0]["session"] is None, 10, "the end of the session")
-        wait_until(lambda: any("(revoked by " in row["text"] for row in study.notices()), 10, "the sentence")
-    finally:
-        for node in (kitchen, study):
-            node.kill()
-
-
 @pytest.mark.netlab
 def test_the_filters_of_the_clients_door_start(lan: list[Host], tmp_path: Path) -> None:
     node = start(lan[0], DOOR, tmp_path / "kitchen")
@@ -165,22 +111,6 @@ def test_the_filters_of_the_clients_door_start(lan: list[Host], tmp_path: Path) 
 
     assert prompt == "Enter stops it\n"
     assert node.returncode == 0
-
-
-def test_the_roles_alone_synchronize(tmp_path: Path) -> None:
-    example = tmp_path / "example.py"
-    example.write_text(NO_NODE)
-
-    done = subprocess.run(
-        [sys.executable, str(example)],
-        env={"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=True,
-    )
-
-    assert done.stdout == "synchronized ada:1 [{'type': 'hello'}]\n"
 
 
 def test_the_scenario_is_one_that_is_shipped() -> None:
@@ -208,16 +138,8 @@ def test_the_scenario_runs_as_printed(tmp_path: Path) -> None:
     assert "the wall is down  kitchen 2  study 2  attic 2" in done.stdout
 
 
-def test_every_command_it_names_exists() -> None:
-    named = set(re.findall(r"`(?:\$ )?mesh (?:--home \S+ )?([a-z]+)", README)) | {"add", "log", "peers"}
-    known = subprocess.run([*MESH, "--help"], cwd=ROOT, capture_output=True, text=True, timeout=20, check=True).stdout
-
-    assert {"up", "status", "stop", "retry"} <= named
-    assert [name for name in sorted(named) if not re.search(rf"^  {name} ", known, re.MULTILINE)] == []
-
-
 def test_the_test_command_of_the_readme_is_what_ci_runs() -> None:
-    commands = blocks("sh")[0]
+    commands = blocks(README, "sh")[0]
     ci = (ROOT / ".ci/run").read_text()
 
     assert "pip install -e '.[test]'" in commands and "pytest" in commands

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -13,7 +12,7 @@ from real_nodes import Nodes, types
 from shop_page import ShopServer, bundle
 
 from mesh import Denied, Node
-from tests.support.root import ROOT
+from tests.support.guide import blocks, example, page
 
 NewTab = Callable[[], Tab]
 SECRET = "for all tills"
@@ -111,14 +110,13 @@ def test_a_page_of_an_origin_that_is_not_listed_is_refused(nodes: Nodes, shop: S
     assert f"--clients-origin {shop.origin}" in row["why"]
 
 
-def test_the_page_of_the_readme_works_at_the_node_of_the_readme(
+def test_the_page_of_the_guide_works_at_the_node_of_the_guide(
     nodes: Nodes, bundled: Path, tmp_path: Path, new_tab: NewTab
 ) -> None:
-    readme = (ROOT / "README.md").read_text()
-    (script,) = re.findall(r"```js\n(.*?)```", readme, re.S)
+    guide = page("browser")
+    (script,) = blocks(guide, "js")
     names: dict[str, Any] = {}
-    (python,) = [code for code in re.findall(r"```python\n(.*?)```", readme, re.S) if "channels=" in code]
-    exec(python.partition("with Node(")[0], names)
+    exec(example(guide, "channels=").partition("with Node(")[0], names)
     with closing(ShopServer(tmp_path)) as server:
         node = names["node"] = nodes.start(
             in_map=names["sort"],

@@ -39,7 +39,7 @@ ProcessSettings = tuple[float, tuple[int, int, int]]
 COMMANDS = (
     *("up", "config", "add", "log", "show", "peers", "status", "top", "doctor", "stop", "reload", "retry", "wait"),
     *("peer", "token", "found", "invite", "join", "recover", "members", "facts", "revoke", "leave", "backup"),
-    *("restore", "export", "import", "verify", "upgrade", "service", "bench", "scenario"),
+    *("restore", "export", "import", "verify", "upgrade", "service", "bench", "scenario", "help"),
 )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 import tomllib
@@ -10,6 +9,7 @@ import tomllib
 import pytest
 
 import mesh.lab.runner.run  # noqa: F401 - each run of pytest in this process would else load its libraries anew
+from tests.support.guide import example, page
 from tests.support.root import ROOT
 
 pytest_plugins = ["pytester"]
@@ -174,9 +174,8 @@ def test_the_package_names_the_plugin_by_its_module() -> None:
     assert project["entry-points"]["pytest11"] == {"mesh.lab.pytest_plugin": "mesh.lab.pytest_plugin"}
 
 
-def test_the_example_in_the_readme_passes(pytester: pytest.Pytester) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
-    (example,) = [block for block in blocks if "mark.seeds" in block]
-    pytester.makepyfile(example)
+def test_the_examples_of_the_guide_pass(pytester: pytest.Pytester) -> None:
+    guide = page("testing")
+    pytester.makepyfile(test_rooms=example(guide, "mark.seeds"), test_tills=example(guide, "app=make"))
 
-    pytester.runpytest(*PLUGIN, "-k", "seed7 or seed23").assert_outcomes(passed=2, deselected=48)
+    pytester.runpytest(*PLUGIN, "-k", "seed7 or seed23 or tills").assert_outcomes(passed=3, deselected=48)
