@@ -28,7 +28,7 @@ from peers.stores.undo import undone_among, undone_by
 
 LOOK_AT_ONCE = 500
 """Events that one turn of the disk, and of the loop, looks at."""
-MAX_LOOKED = 5_000
+MAX_LOOKED = 10_000
 """Events that one request looks at: of a search that finds less, the answer says where to go on."""
 EVENT_PAGE_BYTES = 1024 * 1024
 """An answer ends with the event that exceeds this."""
