@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from actions import add, rows, types, wait_for_rows
@@ -9,10 +10,12 @@ from browser import Tab
 from real_nodes import Nodes
 from stand_in import StandIn
 
+from mesh.gateway.clients.event_pages import MAX_LOOKED
 from mesh.node import Node
 
 SignIn = Callable[..., Tab]
 NewTab = Callable[[], Tab]
+SECONDS = 60.0
 AT_END = "(e => e.scrollHeight - e.scrollTop - e.clientHeight < 2)(document.getElementById('scroll'))"
 
 
@@ -39,26 +42,28 @@ def scroll_to(tab: Tab, top: str) -> None:
     tab.wait_until("new Promise(done => requestAnimationFrame(() => setTimeout(() => done(true))))")
 
 
+def scroll_until(tab: Tab, top: str, is_there: Callable[[], bool]) -> None:
+    """Scroll there again and again, as more is read."""
+    deadline = time.monotonic() + SECONDS
+    while not is_there():
+        assert time.monotonic() < deadline, types(tab)
+        scroll_to(tab, top)
+
+
 def test_every_event_is_reached_by_scrolling_and_few_rows_are_kept(new_tab: NewTab, nodes: Nodes) -> None:
     filled(nodes, 1_500)
     tab = signed_in_at(new_tab, nodes)
     tab.wait_until("document.querySelectorAll('#log > li').length >= 60")
     assert types(tab)[-1] == "event 1499"
 
-    for _ in range(100):
-        scroll_to(tab, "0")
-        if types(tab)[:1] == ["event 0"]:
-            break
+    scroll_until(tab, "0", lambda: types(tab)[:1] == ["event 0"])
     shown = types(tab)
 
     assert shown == [f"event {n}" for n in range(len(shown))]
     assert len(shown) <= 300
     scroll_to(tab, "0")
     tab.wait_until("document.getElementById('older').hidden")
-    for _ in range(100):
-        scroll_to(tab, "e.scrollHeight")
-        if types(tab)[-1:] == ["event 1499"]:
-            break
+    scroll_until(tab, "e.scrollHeight", lambda: types(tab)[-1:] == ["event 1499"])
     shown = types(tab)
     assert shown == [f"event {n}" for n in range(1_500 - len(shown), 1_500)]
 
@@ -77,12 +82,28 @@ def test_what_is_looked_at_stays_in_its_place_while_older_events_come(new_tab: N
     assert abs(tab.evaluate(f"{place}.getBoundingClientRect().top") - before) < 3
 
 
+def test_what_is_looked_at_stays_in_its_place_while_newer_events_come(new_tab: NewTab, nodes: Nodes) -> None:
+    filled(nodes, 1_000)
+    tab = signed_in_at(new_tab, nodes)
+    scroll_until(tab, "0", lambda: "Newest events" in tab.text("#newest"))
+
+    while types(tab)[-1] != "event 999":
+        last = types(tab)[-1]
+        scroll_to(tab, "e.scrollHeight - e.clientHeight - 200")
+        tab.wait_until(f"document.querySelector('#log > li:last-child .type').textContent !== '{last}'")
+        in_sight = tab.evaluate(
+            "(e => [...document.querySelectorAll('#log > li')].filter(li => li.offsetTop >= e.scrollTop"
+            " && li.offsetTop < e.scrollTop + e.clientHeight).map(li => li.querySelector('.type').textContent))"
+            "(document.getElementById('scroll'))"
+        )
+
+        assert int(last.removeprefix("event ")) - int(in_sight[-1].removeprefix("event ")) in range(12), in_sight
+
+
 def test_the_newest_events_are_one_click_away(new_tab: NewTab, nodes: Nodes) -> None:
     node = filled(nodes, 1_500)
     tab = signed_in_at(new_tab, nodes)
-    for _ in range(12):
-        scroll_to(tab, "0")
-        tab.wait_until("document.getElementById('progress').textContent === ''")
+    scroll_until(tab, "0", lambda: "Newest events" in tab.text("#newest"))
     node.log.add({"type": "brand new"}).get(5)
     tab.wait_for_text("#newest", "1 new event")
 
@@ -119,7 +140,7 @@ def test_searches_by_type_node_text_and_time(new_tab: NewTab, nodes: Nodes) -> N
 
 
 def test_a_search_goes_on_to_the_end_of_a_long_log(new_tab: NewTab, nodes: Nodes) -> None:
-    node = filled(nodes, 6_000)
+    node = filled(nodes, MAX_LOOKED + 500)
     node.log.add({"type": "needle"}, {"time": 1}).get(5)
     tab = signed_in_at(new_tab, nodes)
 
@@ -245,3 +266,20 @@ def test_without_pages_the_newest_events_come_over_the_socket(new_tab: NewTab, n
 
     wait_for_rows(tab, 1)
     assert types(tab) == ["milk"]
+
+
+def test_the_log_that_could_not_be_read_is_read_when_the_node_is_back(signed_in: SignIn, node: StandIn) -> None:
+    for number in range(130):
+        node.add({"type": f"event {number}"}, ago_ms=200 - number)
+    tab = signed_in()
+    tab.wait_until("document.querySelectorAll('#log > li').length >= 60")
+    node.stop()
+    tab.wait_for_text("#state", "offline")
+    tab.click("#find-text")
+    tab.fill("#find-text", "event")
+    tab.wait_for_text("#progress", "The log cannot be read now", deadline=20)
+
+    node.start()
+    tab.click("#try-now")
+
+    tab.wait_until("document.querySelectorAll('#log > li').length >= 60")

@@ -73,7 +73,11 @@ def test_the_headline_tells_the_truth_about_neighbours(
 def test_the_headline_says_how_long_a_neighbour_is_away(signed_in: SignIn, node: StandIn) -> None:
     node.peers = [peer(ATTIC, "lost", since_ms=time.time_ns() // 1_000_000 - 7_200_000)]
 
-    signed_in().wait_for_text("#headline", "attic cannot be reached for 2 h")
+    tab = signed_in()
+
+    tab.wait_for_text("#headline", "attic cannot be reached for 2 h")
+    said = tab.evaluate("document.getElementById('said').textContent")
+    assert said == "Alone: attic cannot be reached."  # it is read aloud at each change
 
 
 def test_the_headline_names_a_neighbour_that_stays_behind(signed_in: SignIn, node: StandIn) -> None:

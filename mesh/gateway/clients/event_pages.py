@@ -21,6 +21,7 @@ from peers.events.reasons import DEFAULT_REASON
 from peers.log.draft import Meta
 from peers.log.port import SyncLog
 from peers.protocol.filters import changed
+from peers.stores.arrivals import Arrival
 from peers.stores.event_types import EventTypes
 from peers.stores.run_store import RunStore
 from peers.stores.store import WalkOptions
@@ -28,7 +29,7 @@ from peers.stores.undo import undone_among, undone_by
 
 LOOK_AT_ONCE = 500
 """Events that one turn of the disk, and of the loop, looks at."""
-MAX_LOOKED = 5_000
+MAX_LOOKED = 10_000
 """Events that one request looks at: of a search that finds less, the answer says where to go on."""
 EVENT_PAGE_BYTES = 1024 * 1024
 """An answer ends with the event that exceeds this."""
@@ -73,8 +74,11 @@ class EventPages:
             return await (self._walk(search, user) if search.id is None else self._one(search.id, user))
 
     async def _one(self, created: Created, user: str) -> EventPage:
-        looked = await self._log.read(partial(_find, created))
+        looked, arrival = await self._log.read(partial(_find, created))
         events, _ = await self._shown(looked, EventSearch(), user)
+        for event in events[:1]:
+            came = None if arrival is None else {"ms": arrival.ms, "until_ms": arrival.until_ms, "via": arrival.via}
+            event["meta"]["came"] = came
         return {"events": events[:1], "next": None, "looked_at_ms": None}
 
     async def _walk(self, search: EventSearch, user: str) -> EventPage:
@@ -167,9 +171,10 @@ def _look(walk: WalkOptions, search: EventSearch, is_judged: bool, store: RunSto
     )
 
 
-def _find(created: Created, store: RunStore) -> _Step:
+def _find(created: Created, store: RunStore) -> tuple[_Step, Arrival | None]:
     entries = list(find_all([created], store).values())
-    return _step(entries, None, frozenset([created]), store)
+    arrival = store.arrival(entries[0].position) if entries else None
+    return _step(entries, None, frozenset([created]), store), arrival
 
 
 def _step(entries: Sequence[Entry], rest: Entry | None, fitting: frozenset[Created], store: RunStore) -> _Step:

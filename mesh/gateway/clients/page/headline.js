@@ -10,7 +10,7 @@ const PATIENCE_MS = 4_000;
 export class Headline {
   #lagging = new Map();
 
-  /** {level, text} for a status and its map: `good`, `busy` or `bad`. `shown(id)` is the name of a node. */
+  /** {level, text, said} for a status and its map: `good`, `busy` or `bad`; `said` is the text without how long it is so. `shown(id)` is the name of a node. */
   of(status, map, shown, now = performance.now()) {
     const peers = status.peers ?? [];
     const connected = peers.filter(isConnected);
@@ -21,7 +21,7 @@ export class Headline {
     if (!peers.length) return busy("Alone: no neighbour is known yet. The node looks for others on its network.");
     if (!connected.length) {
       if (!missed.length) return busy("Alone: no neighbour is connected now.");
-      return bad(`Alone: ${names(missed)} cannot be reached${forHowLong(missed)}.`);
+      return bad(`Alone: ${names(missed)} cannot be reached`, forHowLong(missed), ".");
     }
     const left = new Set(peers.filter((peer) => peer.state === "left").map((peer) => peer.node_id));
     const islands = map.islands.slice(1).map((island) => island.filter(({ id }) => !left.has(id)));
@@ -30,16 +30,16 @@ export class Headline {
       const parts = islands.filter((island) => island.length > 1).length + 1;
       const isSplit = parts > 1 ? `The mesh is in ${parts} parts: ` : "";
       const rest = `${connected.length} of ${counted(connected.length + missed.length, "neighbour")} connected.`;
-      return bad(`${isSplit}${names(apart)} cannot be reached${forHowLong(missed)}; ${rest}`);
+      return bad(`${isSplit}${names(apart)} cannot be reached`, forHowLong(missed), `; ${rest}`);
     }
     if (missed.length) {
       const rest = `Connected with ${connected.length} of ${counted(connected.length + missed.length, "neighbour")}`;
-      return bad(`${rest}: ${names(missed)} cannot be reached${forHowLong(missed)}.`);
+      return bad(`${rest}: ${names(missed)} cannot be reached`, forHowLong(missed), ".");
     }
     const waiting = connected.filter((peer) => now - (this.#lagging.get(peer.node_id) ?? now) >= PATIENCE_MS);
     if (waiting.length) return busy(`${waiting.map((peer) => lagOf(peer, shown(peer.node_id))).join("; ")}.`);
     const others = map.isWhole && map.nodes.length > connected.length + 1 ? `, ${map.nodes.length} nodes in all` : "";
-    return { level: "good", text: `In step with ${names(connected)}${others}.` };
+    return told("good", `In step with ${names(connected)}${others}.`);
   }
 
   #noteLags(connected, now) {
@@ -60,5 +60,6 @@ function forHowLong(missed) {
   return Number.isFinite(since) ? ` for ${duration(Date.now() - since)}` : "";
 }
 
-const bad = (text) => ({ level: "bad", text });
-const busy = (text) => ({ level: "busy", text });
+const told = (level, text, since = "", rest = "") => ({ level, text: text + since + rest, said: text + rest });
+const bad = (...words) => told("bad", ...words);
+const busy = (text) => told("busy", text);

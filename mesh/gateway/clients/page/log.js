@@ -11,6 +11,8 @@ const NEAR_END_PX = 40;
 const AHEAD_PX = 1_200;
 /** Reading that takes longer is told of. */
 const SLOW_MS = 400;
+/** Between requests of a search that has found nothing yet: the node takes few of one address at once. */
+const SEARCH_PAUSE_MS = 100;
 const UNDO = "logux/undo";
 
 export class LogView {
@@ -86,6 +88,11 @@ export class LogView {
     }
   }
 
+  /** The node answers again: read what could not be read meanwhile. */
+  goOn() {
+    this.#checkEdges();
+  }
+
   /** A node id is known. If its name has become ambiguous, the names in all rows change. */
   see(id) {
     if (!this.#names.see(id)) return;
@@ -129,6 +136,8 @@ export class LogView {
         if (turn !== this.#turn) return;
         if (page) found = this.#takePage(page, way);
         else current.ends[way] = true;
+        if (!found && !current.ends[way]) await new Promise((done) => setTimeout(done, SEARCH_PAUSE_MS));
+        if (turn !== this.#turn) return;
       }
       this.#showProgress("");
     } catch (error) {
@@ -155,8 +164,11 @@ export class LogView {
   #takePage(page, way) {
     const fresh = this.#window.takePage(page, way);
     for (const { origin } of fresh) this.see(origin);
-    for (const entry of this.#window.trim(way)) this.#drop(entry);
-    if (fresh.length) this.#keepPlace(() => this.#render());
+    const change = () => {
+      for (const entry of this.#window.trim(way)) this.#drop(entry);
+      this.#render();
+    };
+    if (fresh.length) this.#keepPlace(change);
     else if (page.lookedAt !== null) this.#showProgress(`Nothing more found back to ${dayOf(page.lookedAt)}…`);
     if (way === "before" && this.#follows) this.#scroll.scrollTop = this.#scroll.scrollHeight;
     return fresh.length;

@@ -134,7 +134,9 @@ function showState(state) {
   $("state").dataset.state = state;
   $("try-now").hidden = state !== "offline";
   if (state === "offline") side.showSilence();
-  if (state === "connected") $("trouble").textContent = "";
+  if (state !== "connected") return;
+  $("trouble").textContent = "";
+  log.goOn();
 }
 
 function showStatus(news) {
@@ -144,17 +146,25 @@ function showStatus(news) {
   side.show(status);
 }
 
-function showEvents() {
-  const search = new Search({
+function typedSearch() {
+  return new Search({
     text: $("find-text").value,
     type: $("find-type").value,
     node: $("find-node").value,
     since: msOf($("find-since")),
     until: msOf($("find-until")),
   });
+}
+
+function showEvents() {
+  const search = typedSearch();
   $("find-clear").hidden = search.isEmpty;
   const reader = session;
   log.show((query) => reader.readPage(query), search);
+}
+
+function showTyped() {
+  if (typedSearch().query().toString() !== log.search.query().toString()) showEvents();
 }
 
 /** Show the events that have this too; the inputs say so. */
@@ -245,10 +255,10 @@ on("compose-toggle", "click", () => {
 });
 on("filters-toggle", "click", () => showFilters(!$("filters").classList.contains("open")));
 on("find-clear", "click", clearSearch);
-on("search", "submit", showEvents);
+on("search", "submit", showTyped);
 on("search", "input", () => {
   clearTimeout(typing);
-  typing = setTimeout(showEvents, TYPING_MS);
+  typing = setTimeout(showTyped, TYPING_MS);
 });
 addEventListener("keydown", (event) => {
   if (event.key === "Escape" && $("about").classList.contains("open")) $("about-toggle").click();

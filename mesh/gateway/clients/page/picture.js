@@ -1,6 +1,6 @@
 /** The picture of the mesh: nodes in a circle for each island, and the links between them. */
 
-import { counted, duration } from "/text.js";
+import { counted, duration, replaceIfOther } from "/text.js";
 
 const NS = "http://www.w3.org/2000/svg";
 const WIDTH = 300;
@@ -31,7 +31,7 @@ export function drawMap(svg, map, shown) {
   }
   svg.setAttribute("viewBox", `0 0 ${WIDTH} ${y + height}`);
   svg.setAttribute("aria-label", summary(map));
-  svg.replaceChildren(...parts);
+  replaceIfOther(svg, parts);
 }
 
 /** The picture in words; the list below it has the nodes. */

@@ -3,7 +3,7 @@
 import { isConnected, mapOf } from "/mesh_map.js";
 import { Headline } from "/headline.js";
 import { drawMap } from "/picture.js";
-import { $, counted, duration, element, printable } from "/text.js";
+import { $, counted, duration, element, printable, replaceIfOther } from "/text.js";
 
 export class Side {
   #names;
@@ -22,28 +22,34 @@ export class Side {
     const peers = status.peers ?? [];
     const isNear = new Set([status.node_id, ...peers.map((peer) => peer.node_id)]);
     const far = (status.mesh_nodes ?? []).filter((row) => !isNear.has(row.node_id));
-    replace($("peers"), peers.map((peer) => peerItem(peer, shown)));
+    replaceIfOther($("peers"), peers.map((peer) => peerItem(peer, shown)));
     $("no-peers").hidden = peers.length > 0;
-    replace($("far"), far.map((row) => farItem(row, shown)));
+    replaceIfOther($("far"), far.map((row) => farItem(row, shown)));
     $("far-section").hidden = !far.length;
     const clients = status.clients ?? [];
-    replace($("clients"), clients.map((client) => item(client.user ?? client.address ?? "", clientState(client.state), client.node_id ?? "")));
+    replaceIfOther($("clients"), clients.map((client) => item(client.user ?? client.address ?? "", clientState(client.state), client.node_id ?? "")));
     $("clients-section").hidden = !clients.length;
     const facts = [["Mesh", status.mesh], ["Id", status.node_id], ["Events", (status.events ?? 0).toLocaleString()], ["Port", status.port]];
-    replace($("facts"), facts.flatMap(([term, text]) => [element("dt", "", term), element("dd", "", printable(String(text)))]));
+    replaceIfOther($("facts"), facts.flatMap(([term, text]) => [element("dt", "", term), element("dd", "", printable(String(text)))]));
   }
 
   /** The node does not answer: what was known of the mesh may not hold any more. */
   showSilence() {
-    $("headline").textContent = "The node does not answer. What you see is what it said last.";
-    $("headline").dataset.level = "bad";
+    const text = "The node does not answer. What you see is what it said last.";
+    this.#tell("bad", text, text);
+  }
+
+  /** `said` is for screen readers, which read each change aloud: it has no times that pass. */
+  #tell(level, text, said) {
+    $("headline").textContent = text;
+    $("headline").dataset.level = level;
+    if ($("said").textContent !== said) $("said").textContent = said;
   }
 
   #showHead(status, map, shown) {
     const name = shown(status.node_id);
-    const { level, text } = this.#headline.of(status, map, shown);
-    if ($("headline").textContent !== text) $("headline").textContent = text; // screen readers read it aloud
-    $("headline").dataset.level = level;
+    const { level, text, said } = this.#headline.of(status, map, shown);
+    this.#tell(level, text, said);
     $("node").textContent = name;
     $("mesh").textContent = `in mesh ${printable(status.mesh)}`;
     document.title = `${level === "bad" ? "! " : ""}${name} · peermesh`;
@@ -52,12 +58,6 @@ export class Side {
     $("about-toggle").textContent = `Mesh (${near + 1})`;
     $("about-toggle").setAttribute("aria-label", `The mesh: ${counted(near, "neighbour")} connected`);
   }
-}
-
-/** Replace the children only if their text differs, so that a pointer or a reader within is not disturbed. */
-function replace(list, items) {
-  const isSame = list.children.length === items.length && items.every((item, index) => item.isEqualNode(list.children[index]));
-  if (!isSame) list.replaceChildren(...items);
 }
 
 function peerItem(peer, shown) {

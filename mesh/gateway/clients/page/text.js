@@ -90,6 +90,12 @@ export function counted(number, noun) {
 /** The element with this id. */
 export const $ = (id) => document.getElementById(id);
 
+/** Replace the children only if they differ, so that a pointer or a screen reader within is not disturbed. */
+export function replaceIfOther(parent, children) {
+  const isSame = parent.children.length === children.length && children.every((child, index) => child.isEqualNode(parent.children[index]));
+  if (!isSame) parent.replaceChildren(...children);
+}
+
 /** A new element with a class, text, and children. Text is never read as markup. */
 export function element(tag, className = "", text = "", ...children) {
   const made = document.createElement(tag);
