@@ -145,6 +145,17 @@ def test_one_event_is_read_by_its_id(house: House) -> None:
     assert page(house, id=f"{created[0]} {created[1]} {created[2] + 1}") == []
 
 
+def test_one_event_comes_with_when_and_through_whom_it_came(house: House) -> None:
+    node = house.start()
+    meta = node.log.add({"type": "milk"}).get(5)
+
+    _, answer = ask(house, id="{} {} {}".format(*meta["created"]))
+
+    came = answer["events"][0]["meta"]["came"]
+    assert came["via"] == ""
+    assert abs(came["ms"] - meta["time"]) < 60_000
+
+
 def test_an_event_that_is_undone_is_marked(house: House) -> None:
     node = house.start()
     meta = node.log.add({"type": "milk"}).get(5)
