@@ -70,7 +70,7 @@ SIGNATURES: dict[type, tuple[str, ...]] = {
         "get(key, default=None)",
         "items(*, prefix='', limit=1000, after=None)",
         "digest()",
-        "after(event)",
+        "after(event=None)",
         "on(event, listener)",
         "retry()",
     ),

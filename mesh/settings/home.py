@@ -186,7 +186,7 @@ def _load_facts(path: Path, name: str | None, mesh: str | None) -> NodeFacts:
     for what, given, kept in (("name", name, facts.name), ("mesh", mesh, facts.mesh)):
         if given is not None and given != kept:
             raise MeshError(
-                f"this home's {what} is {kept} for good, not {given}: leave --{what} out, or start a new node in another --home"
+                f"this home's {what} is {kept} for good, not {given}: leave the {what} out, or start a new node in another home"
             )
     return facts
 

@@ -96,9 +96,11 @@ class ViewKeeper(LoopActor):
         self.defer(self._work)
         return self._opened
 
-    def after(self, added: int, place: Place | None) -> Later[None]:
-        """See View.after."""
+    def after(self, added: int | None, place: Place | None) -> Later[None]:
+        """See View.after; without `added`, after all that the log has."""
         done: Later[None] = Later()
+        if added is None:
+            added = self._log.state.last_added if self._log.is_open else 0
         if self._shown.stop is not None:
             done.fail(MeshError(self._shown.stop.sentence))
         else:

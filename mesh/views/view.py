@@ -72,7 +72,7 @@ class ShownState:
 class Folding(Protocol):
     """What a view asks of the actor that folds it."""
 
-    def after(self, added: int, place: Place | None) -> Later[None]: ...
+    def after(self, added: int | None, place: Place | None) -> Later[None]: ...
 
     def retry(self) -> Later[None]: ...
 
@@ -155,14 +155,18 @@ class View:
         """
         return self._layers.digest()
 
-    def after(self, event: Mapping[str, Any] | Entry | int) -> Later[View]:
-        """This view, once it has folded an event: given by its meta or its `added`, as this node's log gave them.
+    def after(self, event: Mapping[str, Any] | Entry | int | None = None) -> Later[View]:
+        """This view, once it has folded an event: given by its meta or its `added`, as this node's log gave them. None: all
+        events that the log of this node has at the call, as after `node.synchronized()`.
 
         An event of another type, or one that was undone or cleaned, counts as folded when the view has come past it. Fails with
         MeshError if the view has stopped, stops before, or the node ends, and with ValueError for what has no `added`.
         """
+        added: int | None = None
         place: Place | None = None
-        if isinstance(event, Entry):
+        if event is None:
+            pass
+        elif isinstance(event, Entry):
             added, place = event.added, (event.time, event.created)
         elif isinstance(event, Mapping):
             found = event.get("added")

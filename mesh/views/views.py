@@ -119,7 +119,7 @@ class _Asked:
     def __init__(self, keeper: LoopActorRef[ViewKeeper]) -> None:
         self._keeper = keeper
 
-    def after(self, added: int, place: Place | None) -> Later[None]:
+    def after(self, added: int | None, place: Place | None) -> Later[None]:
         return alive_or(self._keeper.ask_to(ViewKeeper.after, added, place), MeshError(ENDED))
 
     def retry(self) -> Later[None]:

@@ -35,7 +35,7 @@ NOT_TAKEN = "it does not take this node: another mesh, revoked, or never joined"
 OTHER_IS_OPEN = "it does not speak TLS, and this node only does: it is an open node, or none"
 OTHER_IS_CLOSED = "it takes only nodes of its mesh, over TLS, and this node is open"
 TLS_AT_OPEN = "it speaks TLS, and this node is open: it belongs to a mesh that this node has not joined"
-OTHER_MESH = "its certificate is not of this mesh"
+OTHER_MESH = "its certificate is not of this mesh, so one of the two has to join the mesh of the other"
 NO_CERTIFICATE = "it shows no certificate"
 
 
