@@ -307,7 +307,7 @@ def test_a_home_whose_node_runs_or_whose_mesh_has_others_does_not_join(street: T
     code = invited(kitchen)
 
     porch = street.start("porch", mesh="")
-    assert "runs: stop it with `mesh stop`, then join" in why_not(porch.home, code, kitchen)
+    assert "runs: stop it first" in why_not(porch.home, code, kitchen)
     joined(street.path / "study", code, kitchen)
     before = files(street.path / "study")
     assert "is in a mesh with others already" in why_not(street.path / "study", invited(kitchen), kitchen)
