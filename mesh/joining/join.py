@@ -88,7 +88,9 @@ def check_home(home: Path, *, with_log: bool) -> None:
     Its node runs, its mesh has other members, or, unless `with_log`, it has events and no mesh yet.
     """
     if is_locked(home):
-        raise MeshError(f"the node in {home}{holder(home)} runs: stop it first, with `mesh --home {home} stop` or the program that it runs in")
+        raise MeshError(
+            f"the node in {home}{holder(home)} runs: stop it first, with `mesh --home {home} stop` or the program that it runs in"
+        )
     if not (home / CERTIFICATES_FILE).exists():
         what = "" if with_log else old_events(home, "it did not join")
         if what:
