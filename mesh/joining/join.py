@@ -89,7 +89,7 @@ def check_home(home: Path, *, with_log: bool) -> None:
     """
     if is_locked(home):
         raise MeshError(
-            f"the node in {home}{holder(home)} runs: stop it first, with `mesh --home {home} stop` or the program that it runs in"
+            f"the node in {home}{holder(home)} runs: stop it first, with `mesh --home {home} stop` or in its program"
         )
     if not (home / CERTIFICATES_FILE).exists():
         what = "" if with_log else old_events(home, "it did not join")

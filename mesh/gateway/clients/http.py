@@ -47,8 +47,8 @@ BEARER = "Bearer "
 FORWARDED = frozenset(("forwarded", "x-forwarded-for", "x-real-ip", "via"))
 """Headers that proxies add."""
 ADVICE = {
-    "wrong-credentials": "it shows no token that holds for this user (`mesh token list` shows which do), or its id is none of a "
-    "client: USER or USER:..., without ~",
+    "wrong-credentials": "it shows no token that holds for this user (`mesh token list` shows which do), or its id is none of "
+    "a client: USER or USER:..., without ~",
     "bruteforce": "too many wrong tokens came from there: for a minute none is looked at",
 }
 
