@@ -55,7 +55,9 @@ class Follower:
     It holds its place, and at most one page of events. An iteration that was left goes on where it was.
     """
 
-    def __init__(self, log: LogProxy, check: Callable[[], None], since: Moment, types: EventTypes | None) -> None:
+    def __init__(
+        self, log: LogProxy, check: Callable[[], None], since: Moment | None, types: EventTypes | None
+    ) -> None:
         """`check` raises MeshError in a forked process."""
         self._log = log
         self._check = check

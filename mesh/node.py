@@ -263,6 +263,15 @@ class Node(LoopService, AppNode):
             return Later.failed(MeshError("this node is not running"))
         return self._resources.views.view(name, apply, types=types, version=version)
 
+    def stop(self) -> None:
+        try:
+            super().stop()
+        finally:
+            if (
+                self._thread is None and not self.is_disowned
+            ):  # also after a Ctrl-C: no thread waits for the log any more
+                self._log_proxy.end()
+
     @property
     def is_disowned(self) -> bool:
         return self.log.is_disowned

@@ -200,13 +200,13 @@ class NodeLog:
             self.check,
         )
 
-    def follow(self, *, since: Moment = 0, types: Sequence[str] | None = None) -> Follower:
+    def follow(self, *, since: Moment | None = 0, types: Sequence[str] | None = None) -> Follower:
         """The events of the log, then those that come: `async for event, meta in log.follow()` on a loop, or `for` in a thread.
 
         Each event comes once, in the order of `added`. It is read from the log when the loop asks for it, so however long the
         loop takes for one, nothing waits for it and nothing gathers in memory.
 
-        - `since`: what this loop has had already: the entry or meta of the last event, or its `added`, of this log; 0: nothing.
+        - `since`: what this loop has had already: the entry or meta of the last event, or its `added`, here; None: nothing.
           With another Moment (a datetime, an age, ms from 10**11 on) come the events whose `time` is not before it, also those
           that come late; an older one does not, whenever it comes. `since=log.last_added` is all that comes from now on.
         - `types`: only events whose `type` is one of these, exactly.

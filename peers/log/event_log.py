@@ -220,7 +220,7 @@ class EventLog(ABC):
 
         return in_steps(look, walk["after"]).transform(lambda _: tuple(found))
 
-    def start_of(self, since: Moment) -> tuple[int, Place | None]:
+    def start_of(self, since: Moment | None) -> tuple[int, Place | None]:
         """Where a walk begins that goes on with what comes: as `read_start`, now. Raises ValueError."""
         after, younger_than = read_start(since, self._clock.now_ms())
         if after > self.last_added:

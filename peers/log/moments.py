@@ -37,7 +37,9 @@ def place_past(moment: Any, now_ms: int) -> Place:
 
 
 def read_since(since: Any, now_ms: int) -> tuple[int, Place | None]:
-    """What `since` leaves out: all up to an `added`, or all that is not after a place. Raises ValueError."""
+    """What `since` leaves out: all up to an `added`, or all that is not after a place; None: nothing. Raises ValueError."""
+    if since is None:
+        return 0, None
     if isinstance(since, int) and not isinstance(since, bool) and since < MIN_MS:
         return max(0, since), None
     return 0, place_at(since, now_ms)

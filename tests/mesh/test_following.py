@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import subprocess
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -22,6 +24,7 @@ from mesh.log_walks import Follower
 from peers.log import event_log, shown_tail
 from peers.stores.store import PAGE_BYTES, StoreError
 from tests.support.actor_loop import fail
+from tests.support.commands import environment
 from tests.support.street import SECONDS, at, wait_until
 
 START_MS = 1_700_000_000_000
@@ -258,6 +261,36 @@ def test_stopping_the_node_ends_it_in_a_thread_without_an_exception(tmp_path: Pa
 
     reader.has_ended()
     never.has_ended()
+
+
+def test_a_stop_that_is_interrupted_ends_it_in_a_thread(tmp_path: Path) -> None:
+    """As by a second Ctrl-C: the loop of the node is gone, and answers nobody."""
+    code = f"""
+import asyncio, os, signal, threading
+from mesh import Node
+
+node = Node("a", home={str(tmp_path / "home")!r}, listen="127.0.0.1:0", open=True, mdns=False)
+
+async def interrupted():
+    os.kill(os.getpid(), signal.SIGINT)
+    await asyncio.sleep(60)
+
+node.start()
+reader = threading.Thread(target=lambda: list(node.log.follow(since=None)))
+reader.start()
+node.end = interrupted
+try:
+    node.stop()
+except KeyboardInterrupt:
+    reader.join()
+    print("ended")
+"""
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert done.stdout == "ended\n", done.stderr
 
 
 def test_leaving_the_node_ends_it_in_a_coroutine_without_an_exception(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from mesh.bench.add_path import measure
 
-MAX_CALLS = 287
-MAX_FILES = 47
+MAX_CALLS = 299
+MAX_FILES = 50
 MAX_FUTURES = 6
 
 
