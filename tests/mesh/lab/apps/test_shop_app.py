@@ -79,9 +79,11 @@ def test_the_same_tills_sell_on_real_nodes(tmp_path: Path) -> None:
         tills = [await open_till(door), await open_till(yard)]
         received = await tills[0].receive("apple", 1)
         await yard.synchronized(timeout=SECONDS)
+        await tills[1].stock.after()
         assert received is not None
         assert await tills[1].sell("apple", "to Bob")
         await yard.synchronized(timeout=SECONDS)
+        await tills[1].stock.after()
         await tills[0].stock.after(door.log.last_added)
         assert not await tills[0].sell("apple", "to Ada")
         assert tills[0].stock.digest() == tills[1].stock.digest()

@@ -11,7 +11,7 @@ from tests.support.replication.small_stories import SMALL_STORIES
 from tests.support.replication.story import Story
 from tests.support.replication.teeth import TEETH
 
-MOST = 40
+MOST = 60
 """Stories that are played until one notices."""
 
 
