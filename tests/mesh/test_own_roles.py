@@ -6,6 +6,7 @@ import inspect
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -88,11 +89,13 @@ def attic_id(path: Path) -> str:
 def test_a_role_that_keeps_failing_is_restarted_and_then_paused_and_others_go_on(tmp_path: Path) -> None:
     address = f"127.0.0.1:{free_port()}"
     told: list[str] = []
-    with (
-        node(tmp_path, "kitchen", serve={address: CourierSync}) as kitchen,
-        node(tmp_path, "attic", dial={address: BrittleSync}, peers=[f"127.0.0.1:{kitchen.port}"]) as attic,
-    ):
-        attic.on("change", lambda notice: told.append(notice.kind))
+    with ExitStack() as nodes:
+        kitchen = nodes.enter_context(node(tmp_path, "kitchen", serve={address: CourierSync}))
+        attic = node(tmp_path, "attic", dial={address: BrittleSync}, peers=[f"127.0.0.1:{kitchen.port}"])
+        attic.on(
+            "change", lambda notice: told.append(notice.kind)
+        )  # before the start: the first failure may come with it
+        nodes.enter_context(attic)
         kitchen.log.add({"type": "letter"}).get()
         until(attic, lambda: "paused" in told)
         kitchen.log.add({"type": "parcel"}).get()
