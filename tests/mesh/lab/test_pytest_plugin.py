@@ -14,6 +14,8 @@ from tests.support.root import ROOT
 
 pytest_plugins = ["pytester"]
 
+LOADED_BEFORE = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"
+"""This run of pytest has the plugin, too."""
 PLUGIN = ("-p", "mesh.lab.pytest_plugin", "-p", "no:xdist", "-p", "no:cacheprovider", "--strict-markers")
 MEETING = """
     import pytest
@@ -134,7 +136,7 @@ def test_a_skipped_test_and_one_that_does_not_get_to_its_cluster_leave_nothing_b
         """
     )
 
-    pytester.runpytest(*PLUGIN, "-W", "error").assert_outcomes(skipped=1, errors=1)
+    pytester.runpytest(*PLUGIN, "-W", "error", "-W", LOADED_BEFORE).assert_outcomes(skipped=1, errors=1)
 
 
 @pytest.mark.parametrize("mark", ["seeds()", "seeds(0)", "seeds('7')", "seeds(count=3)", "seeds(2, 3)"])

@@ -232,8 +232,7 @@ export class LogView {
       if (!page?.entries.length) return;
       entry.meta = page.entries[0].meta;
       markRow(row, entry);
-      const shown = row.querySelector(".story");
-      if (shown && !shown.contains(document.activeElement)) shown.replaceWith(make());
+      row.querySelector(".facts")?.replaceWith(make().querySelector(".facts")); // its JSON may be open by now
     } catch {} // what is known already stays
   }
 
