@@ -26,6 +26,22 @@ main()
 OTHER_PROGRAM = (
     "import socket, sys; door = socket.create_server(('', 4000)); print('ready', flush=True); sys.stdin.read()"
 )
+QUESTION_BEFORE_ANSWER = """
+import socket, struct, sys, time
+heard = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+heard.bind(("224.0.0.251", 5353))
+own = socket.inet_aton("10.78.0.2")
+heard.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton("224.0.0.251") + own)
+heard.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, own)
+print("ready", flush=True)
+heard.recv(9000)
+name = b"\\x09_peermesh\\x04_tcp\\x05local\\0" + struct.pack(">HH", 12, 1)
+heard.sendto(struct.pack(">HHHHHH", 0, 0, 1, 0, 0, 0) + name, ("224.0.0.251", 5353))
+time.sleep(0.2)
+found = name + struct.pack(">IH", 4500, 8) + b"\\x05study\\xc0\\x0c"
+heard.sendto(struct.pack(">HHHHHH", 0, 0x8400, 0, 1, 0, 0) + found, ("224.0.0.251", 5353))
+sys.stdin.read()
+"""
 CHAIN = "add table inet wall; add chain inet wall in { type filter hook input priority 0; }; flush chain inet wall in;"
 
 
@@ -131,6 +147,17 @@ def test_of_two_nodes_it_names_dropped_udp_dropped_tcp_a_small_mtu_and_a_wrong_c
     assert without_tcp["port"].endswith(f"cannot dial TCP port {ports[1]} here: timed out after 3 s")
     assert [*small] == ["MTU"] and "those of 1500 bytes are lost" in small["MTU"]
     assert [*an_hour] == ["clock"] and "3600 s ahead of" in an_hour["clock"]
+
+
+def test_a_question_of_another_node_does_not_end_the_wait_for_its_answer(netlab: NetLab, tmp_path: Path) -> None:
+    one, two = hosts_of(netlab)
+    netlab.set_address(two, "10.78.0.2")
+    other = two.spawn([sys.executable, "-c", QUESTION_BEFORE_ANSWER], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert other.stdout is not None and other.stdout.readline() == "ready\n"
+
+    wrong = Doctor(one, tmp_path / "kitchen").wrong()
+
+    assert "a node at 10.78.0.2 is heard" in wrong["multicast eth0"]
 
 
 def test_nodes_in_different_subnets_of_one_network_are_told_so(netlab: NetLab, tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def _listen(opened: dict[socket.socket, tuple[Echo, int, str]], question: bytes,
             del asks[0]
             for sock, (echo, version, _) in opened.items():
                 _ask(sock, echo, version, question)
-        if all(echo.own >= echo.asked and echo.others for echo, _, _ in opened.values()):
+        if all(echo.own >= echo.asked and echo.nodes for echo, _, _ in opened.values()):
             return
         wait = min(left, max(0.0, began + asks[0] - time.monotonic())) if asks else left
         for sock in select.select(list(opened), [], [], wait)[0]:
