@@ -3,16 +3,41 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Unpack
+from typing import NamedTuple, Unpack
 
+from peers.events.dot import Epoch
+from peers.stores.runs.rows import EpochRow, RunNumbers, RunRow
+from peers.stores.runs.sqlite.copies import Copies
+from peers.stores.runs.sqlite.epoch_rows import EpochTables
 from peers.stores.runs.sqlite.layout import LAYOUT_3
+from peers.stores.runs.sqlite.nodes import Nodes
+from peers.stores.runs.sqlite.places import EntryPlaces
 from peers.stores.runs.sqlite.store import SqliteRunStore
+from peers.stores.runs.sqlite.undo_marks import UndoMarks
 from peers.stores.sqlite.file import check_header, check_layout, open_file
 from peers.stores.sqlite.still_file import StillFile
 from peers.stores.store import Looked, StoreError, WalkOptions
+
+
+class FileParts(NamedTuple):
+    """What an open store has of its file, for checks of its tables: to be read only."""
+
+    execute: Callable[..., sqlite3.Cursor]
+    """Runs one statement with its values."""
+    has_table: Callable[[str], bool]
+    number_of: Callable[[Epoch], int]
+    name_of: Callable[[int], Epoch]
+    """The epoch with a number. Raises StoreError (damage) if there is none."""
+    epochs: Mapping[Epoch, EpochRow]
+    numbers: RunNumbers
+    nodes: Nodes
+    places: EntryPlaces
+    tables: EpochTables
+    copies: Copies
+    undo_marks: UndoMarks
 
 
 class SqliteRunReader(SqliteRunStore):
@@ -52,6 +77,29 @@ class SqliteRunReader(SqliteRunStore):
         """Raise StoreError if what was read may be damaged, because a store has written meanwhile."""
         if self._still is not None:
             self._still.check()
+
+    @property
+    def parts(self) -> FileParts:
+        """Those of the open file."""
+        return FileParts(
+            self._execute,
+            self._has_table,
+            self._number_of,
+            self._name_of,
+            self._epochs,
+            self._numbers,
+            self._nodes,
+            self._places,
+            self._tables,
+            self._copies,
+            self._undo_marks,
+        )
+
+    def check_run(self, run: RunRow) -> None:
+        """Raise StoreError unless its entries give its head, and their events are those of their rows."""
+        with self._reading():
+            self._hash_up_to(run, run.last)
+            self._read(run.epoch, run.first, run.last)
 
     def _connected(self) -> sqlite3.Connection:
         if self._still is not None:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from sqlite3 import Error
 
-from peers.stores.runs.sqlite.checks.tables import TableChecks
+from peers.stores.runs.sqlite.checks import chains, tables
+from peers.stores.runs.sqlite.reader import SqliteRunReader
 from peers.stores.sqlite.layout import PUT_BACK
 from peers.stores.store import StoreError
 
 MAX_FINDINGS = 20
 """Of one check; the rest is counted."""
 _UNREADABLE = (TypeError, ValueError, LookupError, AttributeError, OverflowError, AssertionError, StoreError, Error)
-Check = Callable[[], Iterator[str]]
 
 
 def verify_log(
@@ -37,7 +36,7 @@ def verify_log(
 def _verified(
     path: Path, *, is_in_use: bool, mesh: bytes, is_deep: bool, on_entries: Callable[[int, int], None], brief: str
 ) -> Iterator[str]:
-    reader = TableChecks(path, is_in_use=is_in_use)
+    reader = SqliteRunReader(path, is_in_use=is_in_use)
     if mesh:
         reader.enter_mesh(mesh)
     try:
@@ -48,15 +47,17 @@ def _verified(
         yield str(error)
         return
     try:
-        total = sum(reader.entries_of_all()) * (2 if is_deep else 1)
-        checks: list[Check] = [reader.check_file, reader.check_counters, reader.check_ends]
+        file = reader.parts
+        entries = sum(row.seq for row in file.epochs.values())
+        total = entries * (2 if is_deep else 1)
+        checks = [tables.check_file(file), tables.check_counters(file), chains.check_ends(file)]
         if is_deep:
-            entries = total // 2
             checks += [
-                partial(reader.check_chains, lambda done: on_entries(done, total)),
-                partial(reader.check_order, lambda done: on_entries(entries + done, total)),
-                *(reader.check_places, reader.check_added, reader.check_labels, reader.check_marks),
-                *(reader.check_keys, reader.check_leaves, reader.check_facts),
+                chains.check_chains(reader, lambda done: on_entries(done, total)),
+                tables.check_order(reader, lambda done: on_entries(entries + done, total)),
+                *(chains.check_places(file), tables.check_added(file), tables.check_labels(file)),
+                *(tables.check_marks(file), tables.check_keys(reader)),
+                *(tables.check_leaves(file), tables.check_facts(file)),
             ]
         for check in checks:
             yield from _few(check)
@@ -65,11 +66,11 @@ def _verified(
         reader.close()
 
 
-def _few(check: Check) -> Iterator[str]:
-    """What a check finds. What cannot be read ends it, and is a finding too."""
+def _few(findings: Iterator[str]) -> Iterator[str]:
+    """What a check finds, up to MAX_FINDINGS. What cannot be read ends it, and is a finding too."""
     count = 0
     try:
-        for found in check():
+        for found in findings:
             count += 1
             if count <= MAX_FINDINGS:
                 yield found
