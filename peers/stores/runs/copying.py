@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -20,7 +20,6 @@ from peers.stores.retention import Effects, RetentionRules
 from peers.stores.run_store import Change, Limited, Taking
 from peers.stores.runs.epochs import EpochRules, leaf_at
 from peers.stores.runs.rows import Hollow
-from peers.stores.runs.undoing import UndoRules
 
 
 @dataclass(slots=True)
@@ -44,7 +43,7 @@ class Work:
     effects: Effects = field(default_factory=Effects)
 
 
-class CopyRules(RetentionRules, EpochRules, UndoRules):
+class CopyRules(RetentionRules, EpochRules):
     """Of the copies of one `created`, one is shown, the same in all stores that have heard the same.
 
     **Authors.** An event of a node, whose id is in its `created`, stands in epochs of that node; in those of others only as one
@@ -63,6 +62,18 @@ class CopyRules(RetentionRules, EpochRules, UndoRules):
     def __init__(self) -> None:
         super().__init__()
         self.until_ms = MAX_MS
+
+    def undone(self, createds: Collection[Created]) -> set[Created]:
+        """As in the port."""
+        return self._undo_marks.marked(createds)
+
+    def has_undone(self) -> bool:
+        """As in the port."""
+        return self._undo_marks.are_any()
+
+    def aside_of(self, created: Created) -> list[Entry]:
+        """As in the port."""
+        return [copy for copy in self._aside_of(created) if not copy.tombstone and not copy.added]
 
     # Whose event it is
 

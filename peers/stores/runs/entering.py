@@ -29,6 +29,7 @@ from peers.stores.run_store import Change, Taken
 from peers.stores.runs.copying import CopyRules, Work
 from peers.stores.runs.epochs import leaf_at
 from peers.stores.runs.rows import EpochRow, Hollow
+from peers.stores.runs.undoing import mark_undone
 from peers.stores.store import CLEAN_EVENTS
 
 
@@ -277,7 +278,7 @@ class EnteringRules(CopyRules):
             self._put_epochs(rows)
         self._apply(work.effects)
         shown = joined(work.shown)
-        marked = self._mark(shown, work.replaced)
+        marked = mark_undone(self._undo_marks, shown, work.replaced)
         results = shown if results is None else results
         if work.is_revised or work.effects.are_any:
             current = [self._shown(event.created) for event in shown]

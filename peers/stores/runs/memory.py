@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -23,10 +23,42 @@ from peers.stores.run_store import Change, RunState
 from peers.stores.runs.epochs import put_back
 from peers.stores.runs.forks import RunRules
 from peers.stores.runs.rows import EpochRow, Hollow, RunRow, Standing
+from peers.stores.runs.undoing import UndoTable
 
 T = TypeVar("T")
 
 _FIRST = attrgetter("first")
+
+
+class MemoryUndoMarks(UndoTable):
+    """`put` sets or removes a value of a table, which is taken back with the transaction."""
+
+    def __init__(self, put: Callable[[dict[Created, Any], Created, Any], None]) -> None:
+        self._put = put
+        self._marks: dict[Created, Created] = {}
+        """What is undone, by the event that undoes it."""
+        self._times: dict[Created, int] = {}
+        """By how many events each of these is undone."""
+
+    def by(self, undos: Collection[Created]) -> dict[Created, Created]:
+        return {undo: self._marks[undo] for undo in undos if undo in self._marks}
+
+    def marked(self, targets: Collection[Created]) -> set[Created]:
+        return {target for target in targets if target in self._times}
+
+    def are_any(self) -> bool:
+        return bool(self._marks)
+
+    def put(self, marks: Mapping[Created, Created]) -> None:
+        for undo, target in marks.items():
+            if undo not in self._marks:
+                self._put(self._marks, undo, target)
+                self._put(self._times, target, self._times.get(target, 0) + 1)
+
+    def remove(self, undos: Collection[Created]) -> None:
+        for undo, target in self.by(undos).items():
+            self._put(self._marks, undo, None)
+            self._put(self._times, target, self._times[target] - 1 or None)
 
 
 class MemoryRunStore(MemoryEvents, RunRules):
@@ -54,10 +86,7 @@ class MemoryRunStore(MemoryEvents, RunRules):
         self._proofs: dict[Epoch, Proof] = {}
         self._arrivals: list[Arrival] = []
         self._fact_rows: list[bytes] = []
-        self._marks: dict[Created, Created] = {}
-        """What is undone, by the event that undoes it."""
-        self._marked_times: dict[Created, int] = {}
-        """By how many events each of these is undone."""
+        self._undo_marks = MemoryUndoMarks(self._set)
 
     def open(self) -> RunState:
         if not self._is_open:
@@ -275,28 +304,9 @@ class MemoryRunStore(MemoryEvents, RunRules):
         self._fact_rows += [fact.data for fact in facts]
         self._on_undo(partial(self._fact_rows.__delitem__, slice(len(self._fact_rows) - len(facts), None)))
 
-    # Marks
-
-    def _marks_by(self, undos: Collection[Created]) -> dict[Created, Created]:
-        return {undo: self._marks[undo] for undo in undos if undo in self._marks}
-
-    def _marked(self, targets: Collection[Created]) -> set[Created]:
+    def undone(self, createds: Collection[Created]) -> set[Created]:
         self._require_open()
-        return {target for target in targets if target in self._marked_times}
-
-    def _has_marks(self) -> bool:
-        return bool(self._marks)
-
-    def _put_marks(self, marks: Mapping[Created, Created]) -> None:
-        for undo, target in marks.items():
-            if undo not in self._marks:
-                self._set(self._marks, undo, target)
-                self._set(self._marked_times, target, self._marked_times.get(target, 0) + 1)
-
-    def _remove_marks(self, undos: Collection[Created]) -> None:
-        for undo, target in self._marks_by(undos).items():
-            self._set(self._marks, undo, None)
-            self._set(self._marked_times, target, self._marked_times[target] - 1 or None)
+        return super().undone(createds)
 
     # Arrivals
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, NamedTuple, Self
@@ -19,6 +19,7 @@ from peers.events.proof import Cut, Proof
 from peers.facts.fact import Fact
 from peers.stores.event_rows import EventNumbers, EventRows
 from peers.stores.run_store import Change, RunState
+from peers.stores.runs.undoing import UndoTable
 
 _KEPT_BIRTHS = 256
 """Decoded births that are kept in memory."""
@@ -168,6 +169,7 @@ class RunRows(EventRows):
     """
 
     _numbers: RunNumbers
+    _undo_marks: UndoTable
 
     def __init__(self) -> None:
         self._numbers = RunNumbers()
@@ -344,28 +346,6 @@ class RunRows(EventRows):
     @abstractmethod
     def _put_facts(self, facts: Sequence[Fact]) -> None:
         """Add these, none of which is there."""
-
-    # Marks of what is undone: pairs of the `created` of a `logux/undo`, once, and of the event that it undoes
-
-    @abstractmethod
-    def _marks_by(self, undos: Collection[Created]) -> dict[Created, Created]:
-        """The marks of these `logux/undo`."""
-
-    @abstractmethod
-    def _marked(self, targets: Collection[Created]) -> set[Created]:
-        """Those of these events that have a mark, or several."""
-
-    @abstractmethod
-    def _has_marks(self) -> bool:
-        """Whether there are any."""
-
-    @abstractmethod
-    def _put_marks(self, marks: Mapping[Created, Created]) -> None:
-        """Add these; those that are there already stay."""
-
-    @abstractmethod
-    def _remove_marks(self, undos: Collection[Created]) -> None:
-        """Remove the marks of these `logux/undo`."""
 
     # For checks from outside
 

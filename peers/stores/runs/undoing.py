@@ -1,13 +1,12 @@
-"""What a store of runs does with `logux/undo`: it marks the events that are undone."""
+"""What a store of runs keeps of `logux/undo`: marks of the events that are undone."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from peers.events.created import Created
 from peers.events.entry import Entry
-from peers.stores.runs.rows import RunRows
 from peers.stores.undo import undone_among, undone_by
 
 
@@ -21,42 +20,47 @@ class Marked(NamedTuple):
 _NOTHING = Marked()
 
 
-class UndoRules(RunRows):
-    """Every `logux/undo` that is shown counts, before its event comes or after it.
+class UndoTable(Protocol):
+    """What a store keeps of undone events: the `created` of each `logux/undo` that is shown or was cleaned, and what it undoes.
 
-    Its mark follows the copy that is shown, and stays when it is cleaned. So there are as many marks as such events, at most.
+    Every `logux/undo` that is shown counts, before its event comes or after it. Its mark follows the copy that is shown, and
+    stays when it is cleaned. So there are as many marks as such events, at most.
     """
 
-    def undone(self, createds: Collection[Created]) -> set[Created]:
-        """As in the port."""
-        return self._marked(createds)
+    def by(self, undos: Collection[Created]) -> dict[Created, Created]:
+        """The marks of these `logux/undo`."""
 
-    def has_undone(self) -> bool:
-        """As in the port."""
-        return self._has_marks()
+    def marked(self, targets: Collection[Created]) -> set[Created]:
+        """Those of these events that have a mark, or several."""
 
-    def aside_of(self, created: Created) -> list[Entry]:
-        """As in the port."""
-        return [copy for copy in self._aside_of(created) if not copy.tombstone and not copy.added]
+    def are_any(self) -> bool:
+        """Whether there are marks."""
 
-    def _mark(self, shown: Sequence[Entry], replaced: Mapping[Created, Entry]) -> Marked:
-        """Note what these events undo: those that are shown now, and those that are in the place of another copy."""
-        marks = dict(undone_among(shown))
-        if not marks and not replaced:
-            return _NOTHING
-        for created, copy in replaced.items():
-            target = undone_by(copy.body)
-            if target is None:
-                marks.pop(created, None)
-            else:
-                marks[created] = target
-        gone = {undo: target for undo, target in self._marks_by(replaced).items() if marks.get(undo) != target}
-        targets = dict.fromkeys([*marks.values(), *gone.values()])
-        before = self._marked(targets)
-        self._remove_marks(gone)
-        self._put_marks(marks)
-        now = self._marked(targets)
-        return Marked(
-            tuple([target for target in targets if target in now and target not in before]),
-            tuple([target for target in targets if target in before and target not in now]),
-        )
+    def put(self, marks: Mapping[Created, Created]) -> None:
+        """Add these; those that are there already stay. As `remove`, it is called inside a transaction."""
+
+    def remove(self, undos: Collection[Created]) -> None:
+        """Remove the marks of these `logux/undo`."""
+
+
+def mark_undone(table: UndoTable, shown: Sequence[Entry], replaced: Mapping[Created, Entry]) -> Marked:
+    """Note what these events undo: those that are shown now, and those that are in the place of another copy."""
+    marks = dict(undone_among(shown))
+    if not marks and not replaced:
+        return _NOTHING
+    for created, copy in replaced.items():
+        target = undone_by(copy.body)
+        if target is None:
+            marks.pop(created, None)
+        else:
+            marks[created] = target
+    gone = {undo: target for undo, target in table.by(replaced).items() if marks.get(undo) != target}
+    targets = dict.fromkeys([*marks.values(), *gone.values()])
+    before = table.marked(targets)
+    table.remove(gone)
+    table.put(marks)
+    now = table.marked(targets)
+    return Marked(
+        tuple([target for target in targets if target in now and target not in before]),
+        tuple([target for target in targets if target in before and target not in now]),
+    )

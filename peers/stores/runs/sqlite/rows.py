@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from itertools import count
 from pathlib import Path
@@ -94,7 +94,7 @@ class SqliteRunRows(OpenFile, RunRows):
         self._nodes = Nodes(self._execute, self._path)
         self._places = EntryPlaces(self._execute, self._names, self._path)
         self._copies = Copies(self._execute, self._nodes, self._names, self._stamp_of)
-        self._undo_marks = UndoMarks(self._execute)
+        self._undo_marks: UndoMarks = UndoMarks(self._execute, self._opened)
 
     def _number(self, epoch: Epoch) -> int:
         """That of an epoch; a new one gets one, under which its row will be written."""
@@ -274,22 +274,7 @@ class SqliteRunRows(OpenFile, RunRows):
         for label in event.labels:
             self._execute(_UNLABEL, (*label, event.position))
 
-    # Marks of what is undone
-
-    def _marks_by(self, undos: Collection[Created]) -> dict[Created, Created]:
-        return self._undo_marks.by(undos)
-
-    def _marked(self, targets: Collection[Created]) -> set[Created]:
-        return self._undo_marks.marked(targets)
-
-    def _has_marks(self) -> bool:
-        return self._undo_marks.are_any()
-
-    def _put_marks(self, marks: Mapping[Created, Created]) -> None:
-        self._undo_marks.put(self._opened(), marks)
-
-    def _remove_marks(self, undos: Collection[Created]) -> None:
-        self._undo_marks.remove(undos)
+    # Keys of adds
 
     def keyed(self, keys: Sequence[bytes]) -> dict[bytes, KeyRow]:
         """As in the port."""

@@ -24,6 +24,7 @@ from peers.stores.runs.rows import EpochRow, RunNumbers, RunRow, Standing
 from peers.stores.runs.sqlite.epoch_rows import EpochTables
 from peers.stores.runs.sqlite.order import Walker
 from peers.stores.runs.sqlite.rows import SqliteRunRows
+from peers.stores.runs.undoing import mark_undone
 from peers.stores.sqlite.arrival_rows import ArrivalRows
 from peers.stores.sqlite.counters import load_facts, save_facts
 from peers.stores.sqlite.file import explain
@@ -107,7 +108,7 @@ class SqliteRunStore(SqliteRunRows, RunRules):
                 with self.transaction(), self._explained():
                     for start in range(0, len(likely), LOOKUP):
                         copies = self._copies.entries(self._copies.at(likely[start : start + LOOKUP]))
-                        self._mark((), {copy.created: copy for copy in copies})
+                        mark_undone(self._undo_marks, (), {copy.created: copy for copy in copies})
                     self._note_marked(end)
             after = end
         self._is_marked = True

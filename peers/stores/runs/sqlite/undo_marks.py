@@ -8,6 +8,7 @@ from typing import Any
 
 from peers.events.created import Created, created_from_key, created_key
 from peers.stores.runs.sqlite.layout import EXCHANGED, SHOWN
+from peers.stores.runs.undoing import UndoTable
 from peers.stores.sqlite.many import FEW, LOOKUP, ManyRows
 from peers.stores.undo import MAY_UNDO
 
@@ -19,32 +20,28 @@ _LIKELY_BETWEEN = f"""
 """
 
 
-class UndoMarks:
-    """The table `undo_marks`: the `created` of each `logux/undo` that is shown or was cleaned, and what it undoes."""
+class UndoMarks(UndoTable):
+    """The table `undo_marks`."""
 
-    def __init__(self, execute: Callable[..., sqlite3.Cursor]) -> None:
+    def __init__(self, execute: Callable[..., sqlite3.Cursor], opened: Callable[[], sqlite3.Connection]) -> None:
         self._execute = execute
+        self._opened = opened
 
     def by(self, undos: Collection[Created]) -> dict[Created, Created]:
-        """The marks of these `logux/undo`."""
         rows = self._found("SELECT undo, target FROM undo_marks WHERE undo IN", undos)
         return {created_from_key(undo): created_from_key(target) for undo, target in rows}
 
     def marked(self, targets: Collection[Created]) -> set[Created]:
-        """Those of these events that have a mark."""
         rows = self._found("SELECT DISTINCT target FROM undo_marks WHERE target IN", targets)
         return {created_from_key(target) for (target,) in rows}
 
     def are_any(self) -> bool:
-        """Whether there are marks."""
         return self._execute("SELECT 1 FROM undo_marks LIMIT 1").fetchone() is not None
 
-    def put(self, connection: sqlite3.Connection, marks: Mapping[Created, Created]) -> None:
-        """Add these; those that are there already stay."""
-        _MARKS.write(connection, [created_key(each) for mark in marks.items() for each in mark])
+    def put(self, marks: Mapping[Created, Created]) -> None:
+        _MARKS.write(self._opened(), [created_key(each) for mark in marks.items() for each in mark])
 
     def remove(self, undos: Collection[Created]) -> None:
-        """Remove the marks of these."""
         for undo in undos:
             self._execute("DELETE FROM undo_marks WHERE undo = ?", (created_key(undo),))
 
