@@ -63,8 +63,8 @@ class Node(LoopService, AppNode):
     - `mesh`: the name of the mesh, fixed when the home is made; a home that joins a mesh takes over the name of that. An open
       node connects with others of the same name.
     - `existing`: fail if there is no home yet, as on a disk that is not mounted, instead of making a new node there.
-    - `open`: be in no mesh: links are neither encrypted nor authenticated, and whoever reaches the node can read and write its
-      log. True: only programs of this machine reach it; "lan": all networks do. A home of a mesh refuses it.
+    - `open`: be in no mesh: links are neither encrypted nor authenticated, and anyone who reaches the node can read and write
+      its log. True: only programs of this machine reach it; "lan": all networks do. A home of a mesh refuses it.
     - `on_recovery_code`: called with the recovery code of a mesh that is founded, which then is kept nowhere; None: it is
       written to `recovery-code.txt` in the home, from which it should be put away.
     - `listen`: HOST:PORT at which other nodes connect. `:PORT` is every address of this machine, `0.0.0.0:PORT` every IPv4

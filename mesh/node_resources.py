@@ -151,7 +151,7 @@ class NodeResources:
         try:
             upgraded = await asyncio.shield(work)
         except asyncio.CancelledError:
-            await asyncio.wait([work])  # nobody else may have the home meanwhile
+            await asyncio.wait([work])  # no other node may have the home meanwhile
             raise
         finally:
             thread.shutdown()

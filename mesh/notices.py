@@ -22,7 +22,7 @@ LOG_LEVELS = {
 """Log levels by the kind of the notice; all other kinds are INFO."""
 OPEN_LINK = (
     "this node is open: its links to other nodes are neither encrypted nor authenticated, "
-    "so whoever reaches its port can read and write this log"
+    "so anyone who reaches its port can read and write this log"
 )
 PUT_AWAY = "write it down, put it away, and delete the file"
 OPEN_DOOR = (

@@ -18,7 +18,7 @@ class Bucket:
     """A token bucket that may go into debt: for what is known to cost so much only after it was taken.
 
     Over any time, what is taken while there is no debt is at most `most`, and `per_second` for each second, and what the
-    last taking took too much. Whoever takes less than `per_second` on average, and less than `most` at once, never has a
+    last taking took too much. A user that takes less than `per_second` on average, and less than `most` at once, never has a
     debt.
     """
 

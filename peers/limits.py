@@ -80,7 +80,7 @@ class Limits:
     wrong time zone hides nothing."""
     forks_of_key: int = 16
     """Epochs of one key that are proven to have forked, so that two machines use it or its owner lies; further ones are
-    declined from then on, whoever brings them."""
+    declined from then on, from every sender."""
     subscriptions: int = 1_000
     """Channels that one connection of a Logux client has subscribed to; and as many subscriptions may wait for their answer."""
     disk_share_for_others: float = 0.90
@@ -114,7 +114,7 @@ class LimitHits:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._rows: dict[tuple[str, str], tuple[int, int]] = {}
-        """Count and time of the last one in ms, by limit and whoever hit it; the one hit last is the last."""
+        """Count and time of the last one in ms, by limit and by who hit it; the one hit last is the last."""
         self.counts: Counter[str] = Counter()
         """All hits, by limit."""
 

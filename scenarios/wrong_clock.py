@@ -16,7 +16,7 @@ def wrong_clock(house: Cluster) -> None:
     kitchen.log.add({"type": "from tonight"})
     house.settle("one clock is fast")
     study.log.add({"type": "second"})
-    house.settle("nobody follows it")
+    house.settle("no node follows it")
     assert study.types == ["first", "second", "from tonight"]
     assert house.status(study)["ahead"] == 1
     assert house.status(kitchen)["clocks"][0]["kind"] == "step"

@@ -20,7 +20,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
-    """A test that leaves an actor alive fails, not the next one that looks. Those of a fixture that lives on are let be."""
+    """A test that leaves an actor alive fails, not the next one that looks. Those of a fixture that lives on are allowed."""
     before = getattr(item.config, "_actors_before", {})
     yield
     left = {ref.actor_urn: ref for ref in pykka.ActorRegistry.get_all()}

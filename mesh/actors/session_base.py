@@ -42,7 +42,7 @@ class SessionBase(LoopActor, Generic[RoleT]):
         super().__init__(runtime)
         address = address_key(accepted.address) if accepted is not None else UNKNOWN_KEY
         if address != UNKNOWN_KEY:
-            self.share_turns(address)  # whoever opens many connections delays those
+            self.share_turns(address)  # an address with many connections delays those
         self._environment = environment
         self._key = key
         self._log = log

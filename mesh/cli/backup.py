@@ -22,7 +22,7 @@ file_argument = click.argument("file", metavar="FILE", type=click.Path(path_type
 @click.option(
     "--with-keys",
     is_flag=True,
-    help="Put the key of the node and the tokens of its clients in it too. Whoever has FILE can then be this node.",
+    help="Put the key of the node and the tokens of its clients in it too. Anyone who has FILE can then be this node.",
 )
 @options.as_json
 @click.pass_context
@@ -56,7 +56,7 @@ def backup(context: click.Context, *, file: Path, is_forced: bool, with_keys: bo
     size = file.stat().st_size
     if with_keys:
         output.complain(
-            f"warning: {file} has the key of {facts.node_id}: whoever has the file can be this node. Keep it secret, "
+            f"warning: {file} has the key of {facts.node_id}: anyone who has the file can be this node. Keep it secret, "
             "and never run a node that was restored from it while this one runs"
         )
     if as_json:

@@ -103,7 +103,7 @@ class NodeMesh:
     async def leave(self) -> int:
         """State that this node leaves, and tell those that are connected; it has to be stopped then.
 
-        Returns how many have taken that. Raises MeshError if it is no member, or if nobody would stop it.
+        Returns how many have taken that. Raises MeshError if it is no member, or if it cannot be stopped from here.
         """
         check_own(self._roster(), self._home.signer.public, self._home.node_id)
         if not self._can_stop():

@@ -287,7 +287,7 @@ class _Connection:
                 await self._send(messages.Done())
             case messages.LeaveMesh():
                 told = await self._server.mesh.leave()
-                self._server.on_stop()  # before the answer, which may reach nobody
+                self._server.on_stop()  # before the answer, which may not arrive
                 await self._send(messages.Left(told))
             case messages.Stop():
                 await self._stop()

@@ -205,7 +205,7 @@ class Inviting:
         reply(Welcome(chain, tuple(fact.data for fact in self._facts()), admin))
 
     def close(self) -> None:
-        """Let nobody in any more; the codes stay in the home."""
+        """Admit no more nodes; the codes stay in the home."""
         self._shut()
         self._mesh = None
 

@@ -192,7 +192,7 @@ async def _ask(inviter: _Inviter, call: JoinCall) -> JoinAnswer:
         if is_sent:
             raise _LostError(f"the connection with {address} ended before the answer came") from None
         raise MeshError(
-            f"the node at {address} lets nobody in now: the code has ended; run `mesh invite` there again"
+            f"the node at {address} admits no node now: the code has ended; run `mesh invite` there again"
         ) from None
     except (asyncio.LimitOverrunError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MeshError(f"the answer of the node at {address} cannot be understood: {printable(str(error))}") from None

@@ -63,7 +63,7 @@ class Notice:
     cause: str = ""
     """The kind of its reason, if others can cause it again and again: see RareNotices. Without text of others."""
     who: str = ""
-    """Whoever caused it, if that is not the node: a client, or an address without its port."""
+    """Who caused it, if not the node: a client, or an address without its port."""
 
 
 CHANGES = frozenset({"connected", "synchronized", "disconnected", "lost", "left", "client"})

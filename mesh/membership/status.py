@@ -79,7 +79,7 @@ class Status(LogStatus, LogFigures):
     - `store_error`: None while the disk works, else its last `error` and `since_ms`, when it began to fail
     - `differing`: of the last `conflicts`, two copies of one event each: whose key signed the copy that is shown (None: that of
       a release without signatures), and whose the other one
-    - `hollow`: events that this node has heard of and nobody has sent yet, since those that are connected cleaned them or did
+    - `hollow`: events that this node has heard of and no node has sent yet, since those that are connected cleaned them or did
       not take them (a lying member wrote them)
     - `waiting`: events that are kept and not shown, since their times are further in the future than `max_future_seconds`
     - `log_bytes`: size of the log on disk, with what is written ahead

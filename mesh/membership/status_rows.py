@@ -89,7 +89,7 @@ class TurnedAwayStatus(TypedDict):
 
 
 class LimitStatus(TypedDict):
-    """A limit that somebody has hit."""
+    """A limit that was hit."""
 
     limit: str
     by: str
@@ -154,7 +154,7 @@ class MeshNodeStatus(TypedDict):
     worst_lag: int | None
     """The greatest `lag` of its `links`; 0 without links."""
     worst_lag_to: str | None
-    """The other end of that link; None if nobody is behind."""
+    """The other end of that link; None if no node is behind."""
     queue: int | None
     """Events of its own that wait for its disk."""
     disk_share: float | None

@@ -1,7 +1,7 @@
 """The file of a backup: a log, what else belongs to a home, and a seal by which a damaged file is known.
 
 Its parts, in order: the log as SQLite wrote it; BackupFacts as JSON; the length of that JSON (8 bytes, big-endian); the SHA-256
-of all that (32 bytes); MAGIC. So the log is copied once, into its place, and nobody has to search for the end of a part.
+of all that (32 bytes); MAGIC. So the log is copied once, into its place, and no reader has to search for the end of a part.
 """
 
 from __future__ import annotations

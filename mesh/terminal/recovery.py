@@ -16,5 +16,5 @@ def code_shower(as_json: bool) -> Callable[[str], None] | None:
 def _show(code: str) -> None:
     output.write(
         f"recovery code: {code}\n"
-        "Write it down and put it away: it is shown only now. Whoever has it can make and revoke admins of this mesh.\n"
+        "Write it down and put it away: it is shown only now. Anyone who has it can make and revoke admins of this mesh.\n"
     )

@@ -15,7 +15,7 @@ from peers.transport.tls.certificate import ReadCertificate
 _GONE = {
     "revoked": "it is revoked",
     "left": "it has left this mesh",
-    "void": "nobody but an admin that is revoked has let it in",
+    "void": "only an admin that is revoked has let it in",
 }
 """By the state of a key in a roster; part of a sentence, as in a MaySpeak."""
 UNKNOWN = "no admin that is known here has let it in"

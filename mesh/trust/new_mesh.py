@@ -15,7 +15,7 @@ from mesh.trust.founding import found_mesh, log_of
 from mesh.trust.recovery_code import mesh_signer, read_recovery_code
 
 ShowCode = Callable[[str], None]
-"""Gets the recovery code of a new mesh, which nobody else keeps. What it raises ends the founding."""
+"""Gets the recovery code of a new mesh, which is kept nowhere else. What it raises ends the founding."""
 
 
 def found_new_mesh(home: Home, secret: bytes, now_ms: int, show: ShowCode | None) -> bytes:
@@ -44,7 +44,7 @@ def found_at_start(home: Home, secret: bytes, now_ms: int, show: ShowCode | None
         raise MeshError(
             f"the home {home.path} has {has}, so it is in no mesh: `mesh join CODE` (with --with-log) "
             "takes it into that of another machine, `mesh found` makes one of its own; with --open=lan (in Python open='lan') "
-            "its node runs without one, as in earlier releases, and whoever reaches it can read and write its log"
+            "its node runs without one, as in earlier releases, and anyone who reaches it can read and write its log"
         )
     found_new_mesh(home, secret, now_ms, show)
 

@@ -30,10 +30,10 @@ class Feed:
         self.cleaned = Cleaned()
         self.changed: dict[Created, None] = {}
         """Events that became undone, or are undone no more, or have another copy."""
-        self.heeding: dict[Created, None] = {}
+        self.checking: dict[Created, None] = {}
         """The same, while the log is asked about them."""
-        self._heeded: list[Created] = []
-        """The same, until the fold that heeds them is in the file."""
+        self._applied: list[Created] = []
+        """The same, until the fold that has applied them is in the file."""
         self.is_revised = True
         """Whether other copies may be shown than those that were folded."""
         self._log = log
@@ -45,19 +45,19 @@ class Feed:
         self._may_be_undone = False
         """Whether new events have to be compared with what is undone."""
 
-    def unheeded(self, fold: Fold) -> list[Created]:
-        """What the file has to know of these, where the state in it does not heed them yet."""
+    def unapplied(self, fold: Fold) -> list[Created]:
+        """What the file has to know of these, where the state in it does not show them yet."""
         if not fold.is_rewound:
-            self._heeded.clear()
-        return [*self._heeded, *self.heeding, *self.changed]
+            self._applied.clear()
+        return [*self._applied, *self.checking, *self.changed]
 
     @property
-    def is_heeded(self) -> bool:
+    def is_applied(self) -> bool:
         """Whether the fold knows what became of events that were folded."""
-        return not self.changed and not self.heeding and not self.is_revised
+        return not self.changed and not self.checking and not self.is_revised
 
     def begin(self, cleaned: Iterable[Entry], changed: Iterable[Created], *, may_be_undone: bool) -> None:
-        """Another fold goes on. The file has `cleaned` events for it, and `changed` ones that were not heeded yet."""
+        """Another fold goes on. The file has `cleaned` events for it, and `changed` ones that were not applied yet."""
         self.cleaned = Cleaned(cleaned)
         self.changed.update(dict.fromkeys(changed))
         self.is_revised = True
@@ -70,7 +70,7 @@ class Feed:
         self._may_be_undone = self._may_be_undone or bool(commit.undone)
         self.changed.update(dict.fromkeys((*commit.undone, *commit.restored, *commit.revised)))
 
-    def heed_cleaned(self, fold: Fold) -> None:
+    def apply_cleaned(self, fold: Fold) -> None:
         """Keep events that were cleaned, as long as they may be folded, for the first time or again."""
         if self._gone:
             gone, self._gone = self._gone, []
@@ -107,14 +107,14 @@ class Feed:
         undone = walked.undone
         fold.walk([entry for entry in entries if entry.created not in undone] if undone else entries, walked.end)
 
-    async def heed_changed(self, fold: Fold) -> Place | None:
+    async def apply_changed(self, fold: Fold) -> Place | None:
         """Take back what became undone; go back where an event is undone no more, or has another copy."""
-        changed = self.heeding
+        changed = self.checking
         changed.update(self.changed)
         self.changed.clear()
         known = await self._read(fold, lambda store, _: read_known(store, list(changed)))
-        self.heeding = {}
-        self._heeded += changed
+        self.checking = {}
+        self._applied += changed
         fold.doubt()
         undone: dict[Created, Place] = {}
         others: list[Place] = []
@@ -152,7 +152,7 @@ class Feed:
             found = await self._disks.read_log(_with(work, self.cleaned.createds))
             if not self._gone:
                 return found
-            self.heed_cleaned(fold)
+            self.apply_cleaned(fold)
 
 
 def _with(work: Callable[[RunStore, Collection[Created]], T], cleaned: Collection[Created]) -> Callable[[RunStore], T]:

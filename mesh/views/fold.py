@@ -52,7 +52,7 @@ class Fold:
         self.folded, self.without = progress.folded, progress.without
         self.copies = dict(progress.copies)
         self.changed = progress.changed
-        """Events that became undone or are shown in another way, which is not heeded yet."""
+        """Events that became undone or are shown in another way, which is not applied yet."""
         self.is_changed = False
         """Whether anything is another than in the file, and in what is on its way to it."""
         self.is_going_back = False

@@ -31,7 +31,7 @@ FOLD_EVENTS = 1_000
 EVENTS_BETWEEN_LOOKS = 50
 """Events between two looks at the clock."""
 FOLD_AFTER_MS = 3.0
-"""Between a commit of the log and its fold where nobody waits for that: what is added meanwhile goes to the disk first."""
+"""Between a commit of the log and its fold where no caller waits for that: what is added meanwhile goes to the disk first."""
 FLUSH_MS = 500.0
 """Between a change and its flush, at most, while the disk works."""
 FLUSH_EVENTS = 20_000
@@ -125,7 +125,7 @@ class ViewKeeper(LoopActor):
         if not self._disks.error:
             await self._disks.flushed
             if self._fold is not None:
-                self._feed.heed_cleaned(self._fold)
+                self._feed.apply_cleaned(self._fold)
                 self._flush()
                 while not self._disks.flushed.is_done and not self._disks.error:
                     await self._disks.pause(1)
@@ -185,7 +185,7 @@ class ViewKeeper(LoopActor):
         fold = self._fold
         assert fold is not None
         feed = self._feed
-        feed.heed_cleaned(fold)
+        feed.apply_cleaned(fold)
         if self._shown.stop is not None:
             await self._rest()
         elif fold.layers.is_long and not fold.is_rewound:
@@ -198,13 +198,13 @@ class ViewKeeper(LoopActor):
             await self._go_back(fold, await feed.read_news(fold))
             self._answer()
         elif feed.changed:
-            await self._go_back(fold, await feed.heed_changed(fold))
+            await self._go_back(fold, await feed.apply_changed(fold))
         elif feed.is_revised:
             await self._go_back(fold, await feed.compare_copies(fold))
         elif fold.is_walking:
             await feed.walk(fold)
             if not fold.todo:
-                self._tell(fold, fold.settle(is_sure=self._feed.is_heeded))
+                self._tell(fold, fold.settle(is_sure=self._feed.is_applied))
         else:
             await self._finish(fold)
 
@@ -225,7 +225,7 @@ class ViewKeeper(LoopActor):
         except Exception as error:  # noqa: BLE001 - of the application: it stops this view alone
             self._stop_at(fold.todo[-1], error)
         self._since_flush += fold.folded - before
-        shown = fold.settle(is_sure=self._feed.is_heeded)
+        shown = fold.settle(is_sure=self._feed.is_applied)
         self._tell(fold, shown if is_hidden else list(keys or ()))
         if self._since_flush >= (FLUSH_EVENTS if fold is self._answering else BUILD_FLUSH_EVENTS):
             self._flush()
@@ -248,7 +248,7 @@ class ViewKeeper(LoopActor):
 
     async def _finish(self, fold: Fold) -> None:
         """All is folded."""
-        self._tell(fold, fold.settle(is_sure=self._feed.is_heeded))
+        self._tell(fold, fold.settle(is_sure=self._feed.is_applied))
         if fold is not self._answering:
             await self._disks.flushed
             self._flush(is_complete=True)
@@ -298,7 +298,7 @@ class ViewKeeper(LoopActor):
         fold = self._fold
         if fold is None or not (fold.is_changed or is_complete) or not self._disks.flushed.is_done:
             return
-        fold.changed = self._feed.unheeded(fold)
+        fold.changed = self._feed.unapplied(fold)
         if fold.is_rewound:
             self._disks.note(fold, self._feed.cleaned)
             return
@@ -326,7 +326,7 @@ class ViewKeeper(LoopActor):
 
     def _answer(self) -> None:
         fold = self._fold
-        if self._waiters and fold is not None and fold is self._answering and self._feed.is_heeded:
+        if self._waiters and fold is not None and fold is self._answering and self._feed.is_applied:
             ready = [waiter for waiter in self._waiters if fold.has(waiter[0], waiter[1])]
             self._waiters = [waiter for waiter in self._waiters if waiter not in ready]
             for _, _, done in ready:

@@ -237,7 +237,7 @@ class ViewStore:
         return progress
 
     def note(self, view: int, cleaned: Iterable[Entry], changed: list[Created]) -> None:
-        """Keep of a state that stays as it is these cleaned events, and what it does not heed."""
+        """Keep, for a state that stays as it is, these cleaned events and the changed ones that are not applied to it yet."""
         (data,) = self._execute("SELECT progress FROM views WHERE number = ?", (view,)).fetchone()
         progress = msgspec.msgpack.decode(data, type=ViewProgress)
         progress.changed = changed

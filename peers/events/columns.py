@@ -17,7 +17,7 @@ Items = Sequence[Entry | bytes]
 
 
 class EventColumns(Sequence[Entry]):
-    """Events of one node, without metas, whose `time` is their ms: nearly all are. An Entry is made for whoever asks for one.
+    """Events of one node, without metas, whose `time` is their ms: nearly all are. An Entry is made when one is asked for.
 
     It is a sequence of these entries, equal to any other of the same ones, and never changed. `dot`, `added` and `position`
     are those of the first one and go up by one from each to the next; `origin` is the same for all.

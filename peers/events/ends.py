@@ -79,7 +79,7 @@ class Ends:
         self._stale.add(epoch)
 
     def snapshot(self) -> EndsSnapshot:
-        """The map of this moment. Nothing is copied: while somebody holds it, the old ends of what changes are noted for it."""
+        """The map of this moment. Nothing is copied: while it is held, the old ends of what changes are noted for it."""
         snapshot = EndsSnapshot(self)
         self._snapshots.add(snapshot)
         self._noted.clear()

@@ -55,7 +55,7 @@ class Parent(NamedTuple):
 
 
 class Birth(NamedTuple):
-    """What an epoch begins with. Its name is made of it, so nobody can use another's, and a copied disk makes a branch."""
+    """What an epoch begins with. Its name is made of it, so no node can use another's, and a copied disk makes a branch."""
 
     key: bytes
     """The public key that signs the epoch, in KEY_BYTES."""

@@ -1,4 +1,4 @@
-"""The leaf of an event: the hash that stands for its content, whoever sends it."""
+"""The leaf of an event: the hash that stands for its content, the same from every sender."""
 
 from __future__ import annotations
 

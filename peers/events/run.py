@@ -106,7 +106,7 @@ class RunHash:
         return other
 
     def __deepcopy__(self, memo: Any) -> RunHash:
-        return self.copy()  # for whoever copies a whole store in memory
+        return self.copy()  # for a copy of a whole store in memory
 
     def has_room(self, size: int) -> bool:
         """Whether one more entry of `size` bytes belongs to this run, not to the next one."""

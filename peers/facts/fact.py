@@ -103,7 +103,7 @@ class Fact(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
             raise ValueError(f"a fact of the kind {self.kind} is not signed by the key that it names")
 
     def why_never(self) -> str:
-        """What is wrong with what it says, whoever is in the mesh; empty if nothing is."""
+        """What is wrong with what it says, for any members of the mesh; empty if nothing is."""
         return ""
 
 

@@ -37,8 +37,8 @@ class MeshEnd(msgspec.Struct, frozen=True, array_like=True):
 class FactSet:
     """Facts of one mesh that are signed, each by a key that may be in it by other facts of the set.
 
-    So whoever sends all of a set in its order sends every fact after those that its signer needs. One that comes before them
-    waits: the order in which facts come makes no difference. What follows from a set is in `Roster`.
+    So a node that sends all of a set in its order sends every fact after those that its signer needs. One that comes before
+    them waits: the order in which facts come makes no difference. What follows from a set is in `Roster`.
     """
 
     def __init__(self, mesh: bytes) -> None:

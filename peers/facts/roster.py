@@ -106,7 +106,7 @@ class Roster:
     def _rows(self, certificates: list[Certificate], ends: list[Revocation | Leave]) -> dict[bytes, RosterRow]:
         states = self.gone
         cuts: dict[bytes, dict[Epoch, Tip]] = defaultdict(dict)
-        # Revocations first: whoever has stolen a key may say that it leaves, but not how much of it counts.
+        # Revocations first: a thief of a key may say that it leaves, but not how much of it counts.
         for end in sorted(ends, key=_is_leave):
             key = end.signer if isinstance(end, Leave) else end.key
             if end.id in self.void or (isinstance(end, Leave) and states.get(key) == "revoked"):

@@ -73,7 +73,7 @@ class Summary(NamedTuple):
     key: bytes
     """The public key of the node that made it."""
     node_id: str
-    """By the key, so nobody else has it."""
+    """By the key, so no other node has it."""
     made_ms: int
     """When, by the clock of that node, but always later than the one before."""
     measures: Measures

@@ -1,4 +1,4 @@
-"""What an application wants to add: encoded at once, so that nobody can change it on its way; and how much may wait."""
+"""What an application wants to add: encoded at once, so that later changes by its caller do nothing; and how much may wait."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from peers.stores.undo import undo_event, undo_meta
 Meta = dict[str, Any]
 
 MAX_WAITING = 50_000
-"""Own events that may wait for the disk; beyond it `add` fails with BusyError: whoever adds should wait for earlier ones."""
+"""Own events that may wait for the disk; beyond it `add` fails with BusyError: wait for earlier ones then."""
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 
 

@@ -177,7 +177,7 @@ class EventLog(ABC):
         return entries
 
     def note_refused(self, causes: Mapping[Cause, int]) -> None:
-        """Somebody sent so many events that are not taken, by cause."""
+        """Count events that were sent to us and are not taken, by cause."""
         self.refused_events.update(causes)
 
     def cursors(self, other_node_id: str) -> Later[tuple[int, int]]:

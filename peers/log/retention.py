@@ -1,4 +1,4 @@
-"""How long a log's events live: removals, changes of meta and cleaning, step by step so that they keep nobody waiting."""
+"""How long a log's events live: removals, changes of meta and cleaning, step by step, between which other work goes on."""
 
 from __future__ import annotations
 

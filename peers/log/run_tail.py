@@ -78,8 +78,8 @@ class RunTail:
     def piece(self, epoch: Epoch, start: int, last: int = 0) -> Piece | None:
         """The piece that begins at this entry, as it was written or came; None if it is not here.
 
-        With those that follow it here in its run, until one ends at `last` or later: whoever gets them together verifies one
-        signature.
+        With those that follow it here in its run, until one ends at `last` or later: their receiver verifies one signature for
+        all of them.
         """
         pieces: list[Piece] = []
         piece = self._pieces.get((epoch, start))

@@ -297,7 +297,7 @@ class SyncMessages(SyncCore):
             messages = self._taking.count * len(known) / len(entries)
             self.reading.spend(messages, sum([entry.size for entry in known]))
         for entry, outcome in zip(entries, done.result(), strict=True):
-            # Our own comes back in JavaScript's words (1.0 as 1), or by another time fix: nobody has a better one than we.
+            # Our own comes back in JavaScript's words (1.0 as 1), or by another time fix: ours is the original.
             if isinstance(outcome, ValueError) and entry.created[1] != self.node_id:
                 refusals.append(refused(EventError("bad-id", str(outcome)), entry.body))
             if not isinstance(outcome, Entry) and is_walked:

@@ -47,8 +47,8 @@ SLOW_GATHER_MS = 1_000.0
 class RunRelaying(RunSession):
     """A RunSession that goes on as the log grows.
 
-    In a mesh of many, everybody hears of an event from its origin and could pass it on to everybody. So each tells the
-    others at once what it got (`have`), and passes on only after RELAY_MS what nobody has named by then. With many neighbours
+    In a mesh of many, every node hears of an event from its origin and could pass it on to all others. So each tells the
+    others at once what it got (`have`), and passes on after RELAY_MS only what no other has named by then. With many neighbours
     that would be many small messages for each event: there it gathers for `gather_ms` before it does either. And each tells
     the others with which nodes it is connected: what one of these writes comes there without a relay, while the link lasts.
     """

@@ -31,7 +31,7 @@ class Effects:
     def are_any(self) -> bool:
         return bool(self.cleaned or self.altered)
 
-    def heed(self, entry: Entry, *, is_vouched: bool) -> None:
+    def note(self, entry: Entry, *, is_vouched: bool) -> None:
         """Note what a copy that came says of reasons, whether it is shown or not.
 
         One that another node vouches for ends nothing.

@@ -162,7 +162,7 @@ class RunStore(KeptBeside, KeepsArrivals, Protocol):
       is in one of these states: *held* (its event is here), *cleaned*, *hollow* (its event is wanted), *refused* (its event
       came and is none here), *beyond* (after the cut of a fork, or a limit: it does not count).
     - An entry that comes as a leaf finds an event that is here if that was cleaned, is not shown, or came under two dots or as
-      another kind than OWN: only these leaves are on record. Otherwise it is hollow until somebody fills it.
+      another kind than OWN: only these leaves are on record. Otherwise it is hollow until it is filled.
     - Entries of an epoch are taken in order, from 1, without holes. Every entry has a position; one that was hollow and gets
       its event gets a further one. `added` counts events that are shown: 1, 2, 3 ..., given when an event is first shown.
     - Writes happen inside `transaction()`, and are on disk when it ends without an exception; otherwise it is as if none of
@@ -232,7 +232,7 @@ class RunStore(KeptBeside, KeepsArrivals, Protocol):
     def part(self, epoch: Epoch, seq: int) -> Taken:
         """Count a legacy epoch only up to `seq`, since another log has others after it; as if its fork was proven there.
 
-        Nobody can prove that, so it is believed. It changes nothing for an epoch that is signed, is cut there or before, or
+        That cannot be proven, so it is believed. It changes nothing for an epoch that is signed, is cut there or before, or
         has less.
         """
 
@@ -251,7 +251,7 @@ class RunStore(KeptBeside, KeepsArrivals, Protocol):
         """
 
     def leave(self, epoch: Epoch) -> Taken:
-        """If this is the epoch of `state`, the next own entry begins a new one: somebody has shown more of it than we wrote."""
+        """If this is the epoch of `state`, the next own entry begins a new one: another node has more of it than we wrote."""
 
     def learn(self, facts: Sequence[Fact]) -> Taken:
         """Keep facts that were checked. `Taken.facts` has those that are new, also ones that waited: see FactSet.

@@ -21,9 +21,9 @@ Place = tuple[int, Created]
 
 ONLY_DEFAULT = frozenset((DEFAULT_REASON,))
 CLEAN_EVENTS = 200
-"""Events that one step of a removal or a cleaning looks at, so that it keeps nobody waiting."""
+"""Events that one step of a removal or a cleaning looks at, so that other work does not wait for it."""
 LOOK_EVENTS = 1_000
-"""Events that one look at a walk compares with its types, so that it keeps nobody waiting: a few ms."""
+"""Events that one look at a walk compares with its types, so that other work does not wait for it: a few ms."""
 PAGE_EVENTS = 500
 PAGE_BYTES = 512 * 1024
 
@@ -91,7 +91,7 @@ class Criteria:
     except_index: str | None = None
 
     def fit(self, entry: Entry) -> bool:
-        """Whether this one is meant."""
+        """Whether this one fulfils all of them."""
         place = (entry.time, entry.created)
         return (
             (self.min_added is None or entry.added >= self.min_added)

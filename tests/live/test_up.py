@@ -20,7 +20,7 @@ from tests.support.root import ROOT
 
 DEADLINE_SECONDS = 15.0
 LOCAL = ("--open", "--no-mdns", "--listen", "127.0.0.1:0")
-OPEN_LINK = "whoever reaches its port can read and write this log"
+OPEN_LINK = "anyone who reaches its port can read and write this log"
 Start = Callable[..., subprocess.Popen[str]]
 
 

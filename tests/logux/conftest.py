@@ -29,7 +29,7 @@ def logux_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def start_js(logux_packages: Path, request: pytest.FixtureRequest) -> Iterator[StartJs]:
-    """Starts JS peers; ends them all with the test, which fails if one of them crashed and nobody waited for that."""
+    """Starts JS peers; ends them all with the test, which fails if one of them crashed and the test did not wait for that."""
     peers: list[JsPeer] = []
     request.node.js_peers = peers
 

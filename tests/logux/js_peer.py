@@ -61,7 +61,7 @@ class Cursors(NamedTuple):
 class JsPeer:
     """One JS process; every call has a deadline and raises JsError with what the process wrote to stderr.
 
-    A context manager: leaving it ends the process, and raises JsError if that had crashed and nobody waited for it.
+    A context manager: leaving it ends the process, and raises JsError if that had crashed and no test waited for it.
     """
 
     def __init__(self, folder: Path, kind: str, role: str) -> None:
@@ -77,7 +77,7 @@ class JsPeer:
         self._is_closed = False
         self._has_ended = False
         self._last_stderr = ""
-        # A file: a pipe that nobody reads would stop the process when it is full.
+        # A file: a pipe that is not read would stop the process when it is full.
         self._stderr = tempfile.TemporaryFile(prefix="js-peer-")  # noqa: SIM115 - closed by kill
         self._process = subprocess.Popen(
             ["node", str(folder / SCRIPTS[kind])],

@@ -103,7 +103,7 @@ class OurEnd:
 
         return asyncio.run_coroutine_threadsafe(work(), self._loop).result(CALL_SECONDS)
 
-    # Both ways to meet somebody.
+    # Both ways to meet a peer.
 
     def listen(self, port: int = 0, **options: Any) -> str:
         """Open a door with a ServerSync for each who comes; answers its URL."""

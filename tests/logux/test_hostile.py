@@ -18,7 +18,7 @@ each = pytest.mark.parametrize("kind", KINDS)
 ANSWER_SECONDS = 5.0
 FIRST_LINE = '["duilian","金木水火土"]'
 SECOND_LINE = ["duilian", "板城烧锅酒"]
-"""Answered in every state and dialect: whoever still says it lives."""
+"""Answered in every state and dialect: a peer that still says it lives."""
 DEEP = 5_000
 LIVES = "lives"
 WRONG = "wrong-format, closed"
@@ -95,7 +95,7 @@ AFTER_IT: dict[str | bytes, str] = {
     **dict.fromkeys(['["connect",5,"a",0]', '["connect",[0,1],"a",0]', '["connect",7,"client",0]'], WRONG),
     **dict.fromkeys(['["connected",5,"x",[0,0]]', '["connected",[0,1],"x",[0,0]]'], WRONG),
     **dict.fromkeys(['["on",["sync",1]]', '["have",{}]', '["x",1]', '["own",1]'], UNKNOWN),
-    **dict.fromkeys(['["error","wrong-credentials"]', '["error","timeout",5]', '["error","nobody knows"]'], CLOSED),
+    **dict.fromkeys(['["error","wrong-credentials"]', '["error","timeout",5]', '["error","not known"]'], CLOSED),
     **dict.fromkeys(['["headers",{}]', '["debug","error","x"]'], LIVES),
     '["headers",null]': WRONG,
 }

@@ -264,7 +264,7 @@ def test_stopping_the_node_ends_it_in_a_thread_without_an_exception(tmp_path: Pa
 
 
 def test_a_stop_that_is_interrupted_ends_it_in_a_thread(tmp_path: Path) -> None:
-    """As by a second Ctrl-C: the loop of the node is gone, and answers nobody."""
+    """As by a second Ctrl-C: the loop of the node is gone, and answers no more."""
     code = f"""
 import asyncio, os, signal, threading
 from mesh import Node

@@ -1,4 +1,4 @@
-"""What one member may cost a node, in whole clusters: it is slowed down, and nobody else is."""
+"""What one member may cost a node, in whole clusters: it is slowed down, and no other node is."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ class MemberByHand:
             yield link
 
     def write(self, *events: Entry, kind: int = OWN, birth: Birth | None = None) -> Piece:
-        """Sign these events, of whoever they are, as an epoch of its own, or as one that begins with another's `birth`."""
+        """Sign these events, of any author, as an epoch of its own, or as one that begins with another's `birth`."""
         self._births += 1
         birth = birth or Birth(self.signer.public, self._births.to_bytes(16, "big"), node_id=self.node_id)
         run, kinds = RunHash(birth.epoch, 1), bytes([kind]) * len(events)

@@ -175,7 +175,7 @@ class History:
                 node.store.open()
 
     def meet(self) -> None:
-        """All meet, until nobody has anything to say; then all have the same ends and show the same."""
+        """All meet, until none has anything to say; then all have the same ends and show the same."""
         for _ in range(10):
             before = [(node.store.state, node.store.ends()) for node in self.nodes]
             for one in self.nodes:

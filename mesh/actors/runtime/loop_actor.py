@@ -183,7 +183,7 @@ class LoopActor(pykka.Actor):
     def share_turns(self, share: Hashable) -> None:
         """From now on all actors of this runtime that called it with an equal `share` take turns as one actor would.
 
-        So whoever has many actors work for him does not delay the others more than with one. See Turns.
+        So a user of many actors does not delay the others more than a user of one. See Turns.
         """
         self.actor_inbox.share = share
 

@@ -13,7 +13,7 @@ from peers.events.epoch import END_BYTES, NAME_BYTES, EpochEnd
 from peers.events.reconcile import PIECES, Differ, Division, Part
 
 CLAIMED = 6
-"""Messages `have` of MAX_HAVE epochs each, which nobody has."""
+"""Messages `have` of MAX_HAVE epochs each, which no node has."""
 CLONE_GREETINGS = 42
 EPOCHS = 12_000
 KNOWN_EVENTS = 100

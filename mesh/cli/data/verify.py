@@ -33,7 +33,7 @@ def verify(context: click.Context, *, is_deep: bool, as_json: bool) -> None:
 
     With --deep, it computes every head from the entries, verifies every signature, and looks at the order of time, positions,
     `added`, reasons and indexes, marks of undone events, keys of adds, and the facts of the mesh. What a node keeps for
-    itself and nobody signs is checked only where something else says it too: not changes of a meta here, nor cursors.
+    itself, without a signature, is checked only where other rows say the same: not changes of a meta here, nor cursors.
 
     \b
     mesh verify

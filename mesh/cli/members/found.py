@@ -29,8 +29,8 @@ def found(context: click.Context, *, name: str | None, mesh: str | None, as_json
     """Found a mesh, whose first admin is this machine's node.
 
     The node must not run meanwhile. The recovery code of the mesh is shown once, on a terminal; elsewhere it is written to
-    the file recovery-code.txt of the home. Write it down, put it away and delete that file: whoever has the code can make
-    and revoke admins, and without it nobody can.
+    the file recovery-code.txt of the home. Write it down, put it away and delete that file: anyone who has the code can
+    make and revoke admins, and without it this is impossible.
 
     A home that has a log already keeps it: the node vouches for the events in it that others have signed, or none.
 

@@ -45,7 +45,7 @@ def _seconds(_context: click.Context, _option: click.Parameter, given: str) -> i
 def invite(context: click.Context, *, ttl: int, uses: int, is_admin: bool, with_log: bool, as_json: bool) -> None:
     """Print a code by which another machine joins the mesh.
 
-    The node runs meanwhile; only one that is an admin invites. Whoever has the code can join by it, so show it to nobody else.
+    The node runs meanwhile; only one that is an admin invites. Anyone who has the code can join by it: keep it secret.
 
     \b
     mesh invite

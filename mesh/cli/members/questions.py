@@ -28,7 +28,7 @@ def is_terminal() -> bool:
 
 
 def confirm(what: str, question: str, *, is_yes: bool) -> None:
-    """Say what is to be done, and ask whether it is, unless `is_yes`. Raises MeshError if not, or if nobody can be asked."""
+    """Say what is to be done, and ask whether it is, unless `is_yes`. Raises MeshError if not, or if no user can be asked."""
     if is_yes:
         return
     if not is_terminal():

@@ -128,8 +128,8 @@ node_options = together(
         type=click.Choice(["here", "lan"]),
         metavar="[=lan]",
         callback=lambda _context, _option, given: True if given == "here" else given,
-        help="Be in no mesh: links are neither encrypted nor authenticated, and whoever reaches this node can read and write "
-        "its log. Only programs of this machine reach it, with --open=lan all networks.",
+        help="Be in no mesh: links are neither encrypted nor authenticated, and anyone who reaches this node can read and "
+        "write its log. Only programs of this machine reach it, with --open=lan all networks.",
     ),
     up_option(
         "--listen",

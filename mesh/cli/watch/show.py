@@ -66,7 +66,7 @@ def _show_story(story: dict[str, Any]) -> str:
     from mesh.terminal.tables import local_time, table, tables
 
     origin = story["origin"]
-    signer = "nobody: it is of a release without signatures" if origin is None else origin
+    signer = "no node: it is of a release without signatures" if origin is None else origin
     rows = [
         ("event", output.json_line(story["event"]).decode()),
         ("id", " ".join(map(str, story["created"]))),

@@ -27,9 +27,9 @@ async def heard_addresses() -> AsyncIterator[str]:
                 heard.put_nowait(address)
 
     # It listens at no address, so it is not announced.
-    nobody = Announcement("join", "join", f"{random.getrandbits(64):016x}", 0, hosts=())
+    anonymous = Announcement("join", "join", f"{random.getrandbits(64):016x}", 0, hosts=())
     discovery = MdnsDiscovery(loop, LoopClock(loop), random)
-    await discovery.start(nobody, on_sighting, heard.put_nowait)
+    await discovery.start(anonymous, on_sighting, heard.put_nowait)
     try:
         while True:
             found = await heard.get()

@@ -16,7 +16,7 @@ from peers.transport.web_socket import OnRequest
 
 
 class Monitoring:
-    """Made for each run of a node; `close` it at the end. It judges nobody: see HttpRequests."""
+    """Made for each run of a node; `close` it at the end. It checks no token or password: see HttpRequests."""
 
     def __init__(self, measuring: Measuring, clock: Clock, turned_away: TurnedAway) -> None:
         self.pages: dict[str, Callable[[], OnRequest]] = {

@@ -115,7 +115,7 @@ class Convergence:
         return False
 
     def _is_alike(self, group: Sequence[Room]) -> bool:
-        """Whether all have heard the same, and nobody waits for what a neighbour can still give.
+        """Whether all have heard the same, and none waits for what a neighbour can still give.
 
         Each log is cleaned by itself: a room does not pass on what it has cleaned, so others behind it may lack that.
         """

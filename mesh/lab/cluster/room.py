@@ -69,7 +69,7 @@ class Room(Machine):
         self.links = links
         self.role: MakeRole = partial(WatchedPeerSync, on_events=self._on_events)
         self.is_hostile = False
-        """Whether a story makes its node break the rules: nothing is promised of it, and nobody has to agree with it."""
+        """Whether a story makes its node break the rules: nothing is promised of it, and no other node has to agree with it."""
         self.events_came = 0
         """Events that came from other nodes, also those that it had."""
         self.serve: Mapping[int, MakeGatewayRole] = {}
@@ -261,7 +261,7 @@ class Room(Machine):
         dropped = self._disk.crash() if self._disk is not None else []
         abandon_actors(self.runtime)
         if self._kept is not None:
-            self._kept.withdraw()  # whoever still holds it is not answered any more
+            self._kept.withdraw()  # code that still holds it gets no answer any more
             self._kept.end()
         random = Random(f"{self._seed} {self.name} {self._lives} crash")
         self.store = self.medium.after_crash(self.store, dropped, random)

@@ -28,7 +28,7 @@ FOUNDED_MS = 1
 
 
 class FoundedMesh:
-    """The key of a mesh and that of its admin, which is no node; whoever knows the seed has both."""
+    """The key of a mesh and that of its admin, which is no node; the seed gives both."""
 
     def __init__(self, seed: str = "mesh") -> None:
         self.mesh, self.admin = (

@@ -21,7 +21,7 @@ from peers.facts.fact import FACT_ID_BYTES
 from peers.facts.fact_set import MeshEnd
 
 WITHHELD = 0.4
-"""Share of its pieces that go without the events, and of its messages of facts that name one that nobody has."""
+"""Share of its pieces that go without the events, and of its messages of facts that name one that no node has."""
 REPLAYED = 0.2
 """Share of its messages with entries that are sent again later, under another number."""
 BOASTED = 0.3

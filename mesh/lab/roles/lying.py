@@ -21,7 +21,7 @@ from peers.events.piece import Piece
 from peers.events.run import ADOPTED_FORK, OWN, RunHash
 
 LIED = 0.3
-"""Share of its messages with entries that are a lie, and of its claims that name an epoch that nobody has."""
+"""Share of its messages with entries that are a lie, and of its claims that name an epoch that no node has."""
 OVERHEARD = 50
 """Events of others that it remembers."""
 FUTURE_MS = 4_102_444_800_000

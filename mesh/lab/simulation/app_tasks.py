@@ -48,8 +48,8 @@ class AppCall(Later[T]):
 class AppTasks:
     """What the code of an application starts, directly or not: by `asyncio.create_task`, `call_later`, or a listener.
 
-    `on_error` gets the error of a listener, that of a task that nobody waits for, and at the end those of `start` that nobody
-    has looked at. While it is frozen no timer fires.
+    `on_error` gets the error of a listener, that of a task that no code awaits, and at the end those of `start` that were
+    not looked at. While it is frozen no timer fires.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, on_error: Callable[[BaseException], None]) -> None:

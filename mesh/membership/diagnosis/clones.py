@@ -29,8 +29,8 @@ MAX_FOREIGN_RUNS = 8
 class Clones:
     """Finds out about clones, tells users of them once, and decides which of the two machines stays connected.
 
-    Where nodes prove their keys none of the two does: the key is with another machine than its owner believes, and nobody knows
-    which of them is the owner's. As soon as only one is left it is let in.
+    Where nodes prove their keys none of the two does: the key is with another machine than its owner believes, and it cannot be
+    known which of them is the owner's. As soon as only one is left it is let in.
 
     A clone of another node shows in its greetings (see Runs). An announcement under our own id proves nothing: a gateway may
     repeat an old one, and any host can forge one. So the address is dialled, and only an answer under our id counts.

@@ -77,7 +77,7 @@ class FactExchange:
             self._role.read(_all_facts, self._on_facts)
 
     def learned(self, facts: Iterable[Fact]) -> None:
-        """The store has these new facts, whoever sent them."""
+        """The store has these new facts, from any link or our own."""
         self._new += facts
         if self._is_met and self._is_named and self.is_settled:
             self._send_new()

@@ -108,7 +108,7 @@ class ForkSearch:
             raise _changed(epoch)
 
     def _part(self, epoch: Epoch, seq: int) -> None:
-        """Nobody can prove that a legacy epoch forked: it counts up to there only, and the events after it are adopted."""
+        """That a legacy epoch forked cannot be proven: it counts up to there only, and the events after it are adopted."""
         self._role.write(partial(_cut_legacy, epoch, seq), _nothing_follows)
 
     def _say_heads(self, epoch: Epoch, before: int) -> None:

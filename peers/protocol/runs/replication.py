@@ -303,7 +303,7 @@ class Replication:
     # Commits
 
     def committed(self, taken: Taken) -> None:
-        """The store has committed this, whoever asked for it."""
+        """The store has committed this, for this link or another."""
         if taken.facts:
             self._facts.learned(taken.facts)  # also before our greeting, which may have been read before that commit
         if self._reconciliation is None:

@@ -24,7 +24,7 @@ class BadPeer(Exception):
 class RunRole(Protocol):
     """One end of one link, as far as Replication needs it.
 
-    The store does what is asked of it in order, later or at once. Its commits, whoever asked for them, and the answers are
+    The store does what is asked of it in order, later or at once. Its commits, for this link or another, and the answers are
     heard in that order too: a commit before the answer to the write that made it. After the link ended nothing is heard.
     Where the disk fails, the role ends the link, and the answer does not come.
     """
@@ -76,7 +76,7 @@ class RunRole(Protocol):
 
     def trusts(self, birth: Birth) -> bool:
         """Whether epochs of its key that are new here, and proofs that these forked, are taken: not after too many proofs, and
-        of nobody of whom nothing counts in the mesh.
+        of no node of which nothing counts in the mesh.
         """
 
     def may_begin(self, birth: Birth) -> bool:

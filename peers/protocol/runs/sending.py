@@ -75,7 +75,7 @@ class Sending:
         self.position = last_position
         begins_again, self._begins_again = self._begins_again, False
         if lacked or begins_again:
-            self.position = 0  # also while the answer is awaited: nobody is told that all was sent
+            self.position = 0  # also while the answer is awaited: no end says that all was sent
         if 0 < len(lacked) <= MAX_FIRSTS and not begins_again:
             self._begin_asking()
             self._role.read(partial(_first_position, lacked, last_position), self._on_first)

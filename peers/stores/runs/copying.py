@@ -92,15 +92,15 @@ class CopyRules(RetentionRules, EpochRules):
         counting = {leaf: [row for row in rows if self._counts(row.dot)] for leaf, rows in found.items()}
         return {leaf: rows for leaf, rows in counting.items() if rows}
 
-    def _heed(self, events: Sequence[Entry], work: Work) -> None:
+    def _note_effects(self, events: Sequence[Entry], work: Work) -> None:
         for event in events:
             if event.extra:
-                work.effects.heed(event, is_vouched=bool(event.vouched))
+                work.effects.note(event, is_vouched=bool(event.vouched))
 
-    def _heed_dots(self, copy: Entry, dots: Iterable[Dot], work: Work) -> None:
+    def _note_effects_at(self, copy: Entry, dots: Iterable[Dot], work: Work) -> None:
         """A copy that is here stands for these entries too: it may come by one of its author now."""
         if copy.extra and copy.added != WAITS:
-            work.effects.heed(copy, is_vouched=all(self._stamp(dot)[1] for dot in dots))
+            work.effects.note(copy, is_vouched=all(self._stamp(dot)[1] for dot in dots))
 
     # Copies
 
@@ -146,7 +146,7 @@ class CopyRules(RetentionRules, EpochRules):
             self._insert([copy])
         else:
             copy = self._differ(shown, waiting, leaf, dot, position, work)
-        self._heed([copy], work)
+        self._note_effects([copy], work)
 
     def _differ(self, shown: Entry, item: Entry, leaf: bytes, dot: Dot, position: int, work: Work) -> Entry:
         """Write the row of another copy of an event: the better one is shown; of a cleaned one none is.
@@ -179,7 +179,7 @@ class CopyRules(RetentionRules, EpochRules):
         return copy
 
     def _move_dot(self, copy: Entry, dot: Dot, work: Work) -> bool:
-        """Say that a copy is known by a dot that counts: if the one before does not, or somebody vouches for it there.
+        """Say that a copy is known by a dot that counts: if the one before does not, or another node vouches for it there.
 
         Returns whether that is new. Then another copy may be better.
         """
@@ -209,7 +209,7 @@ class CopyRules(RetentionRules, EpochRules):
             work.is_revised = True
 
     def _first_own(self, dots: Sequence[Dot]) -> Dot:
-        """The first of these at which nobody vouches for the event, or the first one."""
+        """The first of these at which no other node vouches for the event, or the first one."""
         return next((dot for dot in dots if not self._stamp(dot)[1]), dots[0])
 
     def _stand_again(self, epoch: Epoch, first: int, last: int, work: Work) -> None:
@@ -228,7 +228,7 @@ class CopyRules(RetentionRules, EpochRules):
                 if state == "hollow":
                     self._resolve([Hollow(dot, position, leaf_at(item))], copy, work)
                 elif self._move_dot(copy, dot, work):
-                    self._heed_dots(copy, [dot], work)
+                    self._note_effects_at(copy, [dot], work)
 
     # Hollow entries that get their event
 
@@ -243,7 +243,7 @@ class CopyRules(RetentionRules, EpochRules):
         self._note(rows[0].leaf, copy.position)
         dots = [row.dot for row in rows]
         self._move_dot(copy, self._first_own(dots), work)
-        self._heed_dots(copy, dots, work)
+        self._note_effects_at(copy, dots, work)
         if not copy.tombstone:
             position = self._fill([row.dot for row in rows], work)
             self._insert_further([(position + at, copy.position) for at in range(len(rows))])

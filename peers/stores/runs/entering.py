@@ -102,7 +102,7 @@ class EnteringRules(CopyRules):
         work.shown.append(events)
         work.changes.append(Change(first, (epoch, seq), length))
         if not isinstance(events, EventColumns):
-            self._heed(events, work)
+            self._note_effects(events, work)
 
     def _enter_any(self, entering: Entering, work: Work) -> None:
         """Take entries of which something may be known: one look for all, then each by itself."""
@@ -130,7 +130,7 @@ class EnteringRules(CopyRules):
             if leaf in places.wanted:
                 places.filled.append((places.wanted.pop(leaf), copy))
             if item.extra and copy.added != WAITS:
-                work.effects.heed(item, is_vouched=kind in VOUCHED)
+                work.effects.note(item, is_vouched=kind in VOUCHED)
         self._write_places(places, work)
 
     def _place_leaf(self, leaf: bytes, dot: Dot, position: int, is_refused: bool, places: _Places, work: Work) -> None:
@@ -139,7 +139,7 @@ class EnteringRules(CopyRules):
         if copy is not None and stands:
             if copy.vouched:
                 self._write_events(places)  # it may be one of them, and be known by this dot from now on
-            self._heed_dots(copy, [dot], work)
+            self._note_effects_at(copy, [dot], work)
             places.further.append((position, copy.position))
             self._move_dot(copy, dot, work)
         else:
@@ -228,7 +228,7 @@ class EnteringRules(CopyRules):
             copies = [self._new_event(event, row.dot, first + at, work) for at, (row, event) in enumerate(pairs)]
             self._insert(copies)
             self._point([(row, copy) for (row, _), copy in zip(pairs, copies, strict=True)], work)
-            self._heed(copies, work)
+            self._note_effects(copies, work)
 
     def _supply(self, row: Hollow, event: Entry, work: Work) -> None:
         """Give an event to the entry that waits for it, and to all others that do."""
@@ -246,7 +246,7 @@ class EnteringRules(CopyRules):
             self._insert([copy])
         else:
             copy = self._differ(shown, event, row.leaf, row.dot, position, work)
-        self._heed_dots(copy, [row.dot], work)
+        self._note_effects_at(copy, [row.dot], work)
         self._point([(row, copy)], work)
         self._resolve(others, copy, work)
 

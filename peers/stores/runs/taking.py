@@ -50,7 +50,7 @@ class _Growth:
 
     @property
     def is_signed(self) -> bool:
-        """Whether its last head is signed, or nobody can: then the entries that give it are enough."""
+        """Whether its last head is signed, or there is no key for that: then the entries that give it are enough."""
         return self.is_legacy or is_signed(self.row.key, self.row.epoch, self.seq, self.head, self.signature)
 
 
@@ -94,7 +94,7 @@ class TakingRules(LimitRules):
             if growth.signature or growth.is_legacy:
                 work.pieces.append(_as_sent(growth, pieces))
         if "mismatch" in outcomes and pieces[0].epoch == self._numbers.epoch:
-            self._numbers.epoch = None  # somebody else writes in it, with our key
+            self._numbers.epoch = None  # another machine writes in it, with our key
         return outcomes
 
     def _weigh(self, piece: Piece, before: _Growth | None) -> Taking | _Growth:

@@ -77,7 +77,7 @@ def _copy(connection: sqlite3.Connection, source: Path, target: Path, on_step: C
         # One read transaction for all steps: else each commit of the other process would make the copy begin again.
         connection.execute("BEGIN")
         connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        # Nobody else has the target open, and a network disk may have no locks. What is half written is thrown away.
+        # No other process has the target open, and a network disk may have no locks. What is half written is thrown away.
         with closing(open_file(target, "rw&nolock=1")) as written:
             written.execute("PRAGMA journal_mode = OFF")
             written.execute("PRAGMA synchronous = OFF")

@@ -11,7 +11,7 @@ from peers.stores.sqlite.file import connect_to_read, needs_copy, wal_of
 from peers.stores.store import StoreError
 
 _Mark = tuple[int, int, int] | None
-"""mtime, size and inode of a file, None if there is none: another mark says that somebody has written."""
+"""mtime, size and inode of a file, None if there is none: another mark says that the file was written."""
 
 
 class StillFile:

@@ -19,7 +19,7 @@ Note = Callable[[str, str], None]
 
 
 def note_nothing(_limit: str, _who: str) -> None:
-    """The Note of a network that nobody asks."""
+    """The Note of a network that counts no hits."""
 
 
 class Door:
@@ -159,7 +159,7 @@ class Visit:
         self.until = until
         """When it has to be known, by the loop's time."""
         self.end = end
-        """Ends the connection; whoever knows more about it than its socket replaces this."""
+        """Ends the connection; code that can end it in a better way replaces this."""
         self._door = door
         self._row = row
         self._is_open = True

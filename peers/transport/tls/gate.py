@@ -40,7 +40,7 @@ NO_CERTIFICATE = "it shows no certificate"
 
 
 TLS_BYTES = 16 * 1024
-"""Of one read over TLS in this process: asyncio makes a buffer of that size for each connection, 256 KiB if nobody says it."""
+"""Of one read over TLS in this process: asyncio makes a buffer of that size for each connection, 256 KiB by default."""
 SSLProtocol.max_size = TLS_BYTES  # of the class: nothing else sets it before a handshake
 
 
@@ -72,7 +72,7 @@ def spare_memory(transport: asyncio.BaseTransport, buffer: bytearray) -> None:
 
 
 def refuse_all(_address: str) -> asyncio.Protocol | None:
-    """The `on_no_certificate` of a network that nobody joins."""
+    """The `on_no_certificate` of a network that no node can join."""
     return None
 
 

@@ -73,7 +73,7 @@ def test_with_keys_both_commands_warn_of_two_live_copies_of_a_node(node: Node, t
         "with_keys": True,
     }
     assert re.fullmatch(
-        rf"warning: {file} has the key of {node.node_id}: whoever has the file can be this node\. Keep it secret, "
+        rf"warning: {file} has the key of {node.node_id}: anyone who has the file can be this node\. Keep it secret, "
         r"and never run a node that was restored from it while this one runs\n",
         made.stderr.decode(),
     )

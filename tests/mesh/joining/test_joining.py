@@ -289,7 +289,7 @@ def test_a_code_that_has_ended_is_refused_with_a_sentence(street: TrustedStreet)
     wait_until(lambda: time.time_ns() > (expires_ms + 1) * 1_000_000, "the end of the code")
     assert exchange(kitchen, b"{}\n") == b""
 
-    assert "lets nobody in now: the code has ended" in why_not(street.path / "study", code, kitchen)
+    assert "admits no node now: the code has ended" in why_not(street.path / "study", code, kitchen)
     invited(kitchen)
     assert why_not(street.path / "study", code, kitchen).endswith(WRONG_CODE)
     assert not (street.path / "study").exists()

@@ -126,7 +126,7 @@ def test_a_cut_waits_for_what_another_node_has_and_no_longer_than_a_second(trio:
 
     def lacked() -> set[str]:
         asked.set()
-        return {"ab" * 16}  # which nobody ever sends
+        return {"ab" * 16}  # which no node ever sends
 
     neighbours = kitchen._log_proxy.neighbours  # a session that never gets on cannot be made otherwise
     neighbours.begin(lacked, bytes(32), lacked)

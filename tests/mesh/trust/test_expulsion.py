@@ -36,4 +36,4 @@ def test_an_admin_that_the_recovery_code_took_out_and_a_node_that_only_such_a_on
 
     assert "(revoked by the recovery code of the mesh)" in why_out(roster, key("bert").public)
     assert "(only a revoked admin let it in)" in why_out(roster, key("emil").public)
-    assert why_out(roster, key("nobody").public) == ""
+    assert why_out(roster, key("stranger").public) == ""

@@ -87,7 +87,7 @@ class Counted(str):
 
 
 def cost_of_a_commit(epochs: int) -> tuple[int, int]:
-    """How often names were looked at, and bytes allocated, while a known epoch grew; somebody holds a snapshot."""
+    """How often names were looked at, and bytes allocated, while a known epoch grew; a snapshot is held."""
     random = Random(1)
     in_order = sorted(random.randbytes(16).hex() for _ in range(epochs))
     everything = {Counted(name): EpochEnd(1, bytes(16)) for name in in_order}

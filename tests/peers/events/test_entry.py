@@ -274,7 +274,7 @@ def test_an_event_is_written_if_and_only_if_what_is_written_is_an_event(
 
 
 def is_of_json(value: Any) -> bool:
-    """Whether JSON has this value and all in it; a Raw is text of JSON that somebody else answers for."""
+    """Whether JSON has this value and all in it; a Raw is text of JSON that is checked elsewhere."""
     if isinstance(value, dict):
         return all(isinstance(key, str) and is_of_json(item) for key, item in value.items())
     if isinstance(value, (list, tuple)):

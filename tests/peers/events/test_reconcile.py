@@ -244,7 +244,7 @@ def test_a_newcomer_is_told_of_a_bounded_number_of_epochs(restarts: Vector) -> N
 
 
 def in_doubt(count: int = 40, *, is_dialling: bool = True) -> tuple[Reconciliation, Differ | Same | None]:
-    """One that has met somebody who has something else, and what it said then."""
+    """One that has met a node with something else, and what it said then."""
     mine = Reconciliation(Ends(some(Random(5), count)).snapshot(), [], is_dialling=is_dialling)
     return mine, mine.meet({}, Fingerprint(count, bytes(HASH_BYTES)))
 

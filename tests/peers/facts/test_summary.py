@@ -1,4 +1,4 @@
-"""The bytes of a summary: what goes in comes out, within 300 bytes, and nobody else can sign it."""
+"""The bytes of a summary: what goes in comes out, within 300 bytes, and no other key can sign it."""
 
 from __future__ import annotations
 

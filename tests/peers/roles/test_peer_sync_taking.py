@@ -171,7 +171,7 @@ def test_a_neighbour_that_brings_much_leaves_half_of_the_time_to_others_who_use_
     assert len(busy.log.types) == STEP_PIECES
     busy.clock.advance(1)
 
-    assert len(busy.log.types) == len(authors)  # in no time, and nobody else waits
+    assert len(busy.log.types) == len(authors)  # in no time, and no other node waits
     assert busy.heard[-1] == ["synced", 1]
 
 

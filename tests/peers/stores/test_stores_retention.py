@@ -261,7 +261,7 @@ def indexed(log: PairLog) -> None:
     ("bounds", "left"),
     [
         pytest.param({"index": "b"}, ["2", "3"], id="removes reason by index"),
-        pytest.param({"index": "unknown"}, ["1", "2", "3"], id="removes reason by an index that nobody has"),
+        pytest.param({"index": "unknown"}, ["1", "2", "3"], id="removes reason by an index that no event has"),
         pytest.param({"index": "a", "max_added": 1}, ["2", "3"], id="combines index with other criteria"),
         pytest.param({"index": "a", "except_index": "b"}, ["1", "3"], id="removes reason except the index"),
     ],

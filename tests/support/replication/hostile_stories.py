@@ -77,7 +77,7 @@ def other_entries_after_good_ones(kit: Kit) -> str:
 
 
 def withheld_bodies(kit: Kit) -> str:
-    """Leaves come instead of events: they are hollow, until somebody gives the events."""
+    """Leaves come instead of events: they are hollow, until a node gives the events."""
     twist = each_piece(items=lambda piece: tuple(map(leaf, piece.items)))
     stage, one, villain = bad_meeting(
         kit, lambda session, message: [] if isinstance(message, Fill) else twist(session, message)
@@ -182,7 +182,7 @@ def second_greeting(kit: Kit) -> str:
 
 
 def heads_of_nothing(kit: Kit) -> str:
-    """Heads of an epoch that nobody knows, and of one where nothing differs: they are answered or dropped."""
+    """Heads of an epoch that no node knows, and of one where nothing differs: they are answered or dropped."""
 
     def twist(session: Session, message: Any) -> Said:
         if not isinstance(message, Pieces):

@@ -36,7 +36,7 @@ class Room:
         self.now = 0
         self.count: Counter[str] = Counter()
         self.resumed: Counter[bytes] = Counter()
-        """How often somebody who has this key went on in an epoch with the disk and memory of a while ago."""
+        """How often a node with this key went on in an epoch with the disk and memory of a while ago."""
         self.adoption_limit = 0
         self.doubtful: set[bytes] = set()
         """Keys that may have signed two histories: of copied homes that run, resumed snapshots and villains."""
@@ -81,7 +81,7 @@ class Mailbox:
             self._asked.append((asker, writes, work, then))
 
     def step(self) -> None:
-        """The store does the oldest work, or somebody hears what came of an earlier one."""
+        """The store does the oldest work, or a node hears what came of an earlier one."""
         if self._turns and (not self._asked or self.room.rnd.random() < 0.5):
             asker, then, value = self._turns.popleft()
             if asker is None:

@@ -123,7 +123,7 @@ def two_live_copies(kit: Kit) -> None:
 
 
 def one_created_in_two_branches(kit: Kit) -> None:
-    """Two branches use one `created` for two events: both are kept, whoever adopts first."""
+    """Two branches use one `created` for two events: both are kept, in each order of adopting."""
     stage, one, other = two_faces(kit, 1, 4, 4)
     left, right = stage.homes[:2]
     stage.meet(left, one)
@@ -186,7 +186,7 @@ def resumed_snapshot(kit: Kit) -> None:
 
 
 def resumed_snapshot_that_hears_first(kit: Kit) -> None:
-    """The same, but it meets somebody before it writes: it is shown its own signature, and begins a new epoch."""
+    """The same, but it meets another node before it writes: it is shown its own signature, and begins a new epoch."""
     stage = SmallStage(kit, 2)
     one, other = stage.homes
     stage.write(one, 3)

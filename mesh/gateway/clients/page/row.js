@@ -84,7 +84,7 @@ function factsOf(entry, names) {
   if (entry.isWaiting) facts.push(["State", "waits to be sent to the node"]);
   if (meta.undone) facts.push(["State", "undone: a later event took it back"]);
   if (meta.origin) facts.push(["Signed by", named(meta.origin, names)]);
-  else if ("origin" in meta) facts.push(["Signed by", "nobody: it is of a release without signatures"]);
+  else if ("origin" in meta) facts.push(["Signed by", "no node: it is of a release without signatures"]);
   if (meta.vouched) facts.push(["Vouched for", meta.vouched]);
   facts.push(["Time", fullTime(entry.time)]);
   if (entry.ms !== entry.time) facts.push(["Written at", fullTime(entry.ms)]);
@@ -102,7 +102,7 @@ function cameOf({ ms, via }, names) {
 }
 
 function reasonsOf({ reasons, keep_last: keepLast }) {
-  const shown = reasons.map((name) => (name === "log" ? "log (until somebody cleans it)" : name));
+  const shown = reasons.map((name) => (name === "log" ? "log (until it is cleaned)" : name));
   if (keepLast) shown.push(`the last one of ${keepLast}`);
   return shown.join(", ");
 }

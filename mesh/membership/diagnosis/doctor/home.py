@@ -27,7 +27,7 @@ class HomeFile:
     """The user that it belongs to, if that is another one than the one who asks."""
     is_writable: bool = True
     is_private: bool = False
-    """Whether it has a key, a token or a code: nobody but its user may read it."""
+    """Whether it has a key, a token or a code: only its user may read it."""
 
 
 def node_finding(status: Mapping[str, Any] | None, trouble: str) -> Finding:

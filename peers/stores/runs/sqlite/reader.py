@@ -117,5 +117,5 @@ class SqliteRunReader(SqliteRunStore):
     def look(self, most: int | None, **options: Unpack[WalkOptions]) -> Looked:
         try:
             return super().look(most, **options)
-        finally:  # a page that was read while somebody wrote may be damaged too
+        finally:  # a page that was read during a write may be damaged too
             self.check_still()

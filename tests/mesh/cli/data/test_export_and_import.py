@@ -36,7 +36,7 @@ def opened(home: Path, **options: Any) -> Node:
 
 
 def resealed(archive: bytes) -> bytes:
-    """As somebody makes it who changes an archive and knows its format."""
+    """As a forger makes it, who changes an archive and knows its format."""
     content = archive[: archive.rindex(b"end ")]
     return content + b"end %b\n" % sha256(content).hexdigest().encode()
 

@@ -86,4 +86,4 @@ def test_rooms_that_have_different_facts_at_the_end_are_a_violation() -> None:
         mesh.admit(*kitchen.identity)
         mesh.admit(*make_identity(5, "ghost", 0))
         with kitchen.store.transaction():
-            kitchen.store.learn(mesh.facts)  # not by its node, which tells nobody
+            kitchen.store.learn(mesh.facts)  # not by its node, which does not pass them on

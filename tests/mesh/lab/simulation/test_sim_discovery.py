@@ -237,7 +237,7 @@ def test_a_forged_announcement_is_received_like_a_true_one(house: House) -> None
     house.enter("kitchen", "attic")
     house.loop.run_for(10)
     house.clear()
-    lie = Sighting("attic", "nobody", ("cellar:1",))
+    lie = Sighting("attic", "unknown", ("cellar:1",))
 
     house.air.forge("kitchen", lie)
     house.loop.run_for(1)

@@ -20,7 +20,7 @@ from tests.support.two_ends import TwoEnds
 OURS = Link("ours", "c-ours", True, "run1", 1.0)
 THEIRS = Link("theirs", "c-theirs", False, "run1", 1.0)
 STATIC = {
-    "nobody": (),
+    "neither": (),
     "sighted": (),
     "one static address": ("x:1",),
     "two static addresses": ("x:1", "x:2"),
@@ -96,5 +96,5 @@ def test_one_connection_stays_in_whatever_order_dials_cross(a_way: str, b_way: s
         steps[data.draw(st.integers(0, len(steps) - 1))]()
 
     stays = world.open_wires()
-    assert len(stays) == (0 if a_way == b_way == "nobody" else 1)
+    assert len(stays) == (0 if a_way == b_way == "neither" else 1)
     assert world.met("a") == world.met("b") == stays

@@ -264,7 +264,7 @@ def test_over_any_links_that_come_and_go_all_homes_end_with_the_same_facts(
     for home in homes:
         for session in list(home.sessions):
             session.end()
-    for _ in homes:  # what waited for an admin that nobody had brought goes again
+    for _ in homes:  # what waited for an admin that had not come goes again
         for one, other in pairwise(homes):
             stage.meet(one, other)
 

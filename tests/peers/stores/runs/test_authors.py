@@ -278,7 +278,7 @@ def test_what_another_node_wrote_and_comes_back_is_known_and_no_conflict(store: 
 def test_what_a_node_adopts_of_its_own_forked_epoch_it_vouches_for_if_it_is_of_another_node(
     store: CheckedStore,
 ) -> None:
-    """Else nobody would take it: it had vouched for it there, too."""
+    """Else no node would take it: it had vouched for it there, too."""
     mine, other = signed(Writer(1), [[(OWN, event(1, node=name(1)), True)]], is_one_run=True)[0], event(2, node=name(2))
     branches = [
         signed(Writer(1), [[(OWN, event(1, type_, node=name(1)), True), (ADOPTED_FORK, other, True)]], is_one_run=True)[

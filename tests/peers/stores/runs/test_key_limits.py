@@ -86,7 +86,7 @@ def test_who_leaves_with_an_epoch_that_never_was_does_not_go_on_writing(
 ) -> None:
     send(dora.store, home)
     never = DiskOfKey("dora", births=2)
-    never.write(event(9, "nobody has it"))
+    never.write(event(9, "no node has it"))
 
     learn(home, mesh.leave("dora", tuple(sorted((dora.tip(1, 2), never.tip(0, 1))))))
 

@@ -1,4 +1,4 @@
-"""Epochs of releases without signatures: their heads alone say what fits, and nobody is accused."""
+"""Epochs of releases without signatures: their heads alone say what fits, and no node is accused."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from tests.support.run_house import Writer
 
 WRITER = Writer(1)
 
-NOBODY = 65534
+UNPRIVILEGED = 65534
 BODY = b'{"type":"a","text":"' + b"x" * 1000 + b'"}'
 
 
@@ -239,8 +239,8 @@ def as_an_ordinary_user(*owned: Path) -> Iterator[None]:
     before = os.geteuid()
     if before == 0:
         for path in owned:
-            os.chown(path, NOBODY, -1)
-        os.seteuid(NOBODY)
+            os.chown(path, UNPRIVILEGED, -1)
+        os.seteuid(UNPRIVILEGED)
     try:
         yield
     finally:

@@ -33,7 +33,7 @@ def store(tmp_path: Path) -> Iterator[SqliteRunStore]:
 
 def statements(store: SqliteRunStore, work: Callable[[], object]) -> int:
     """How many statements this is."""
-    connection = store._connection  # nobody else sees them
+    connection = store._connection  # no other connection sees them
     assert connection is not None
     seen: list[str] = []
     connection.set_trace_callback(seen.append)
