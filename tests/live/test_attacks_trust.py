@@ -202,7 +202,7 @@ def test_claims_about_the_epoch_of_a_node_change_nothing(trio: Trio) -> None:
     assert "forked" not in trio.street.kinds("kitchen") + trio.street.kinds("attic")
 
 
-def test_a_member_that_is_no_admin_lets_nobody_in_and_takes_nobody_out(trio: Trio) -> None:
+def test_a_member_that_is_no_admin_admits_and_removes_no_node(trio: Trio) -> None:
     liar, mesh_key = trio.liar.signer, FoundedMesh().mesh.public
     attic, friend = read_signer(trio.attic.home).public, Home(trio.street.path / "friend", name="friend")
     friend.close()

@@ -2,7 +2,7 @@
 import { WebSocket, WebSocketServer } from 'ws'
 import WebSocket1 from 'ws-1'
 
-// A page is told of a failed connection, it does not die of it; ws would, where nobody listens.
+// A page is told of a failed connection, it does not die of it; ws would, where no listener is set.
 export function quietSocket(frames) {
   return class extends WebSocket {
     constructor(url, protocols, options) {

@@ -10,7 +10,7 @@ let frames = new Frames(() => waiting.check())
 let dialect, role, options, log, socketServer, link
 let nodes = [] // a client has one, a server one for each connection, newest last
 
-// Logux 0.1 confirms in a promise, which fails if the link was cut meanwhile. In a page nobody notices that; here it would end
+// Logux 0.1 confirms in a promise, which fails if the link was cut meanwhile. In a page that stays unseen; here it would end
 // the process.
 process.on('unhandledRejection', error => {
   if (!/^Could not send .* to disconnected connection$/.test(error?.message)) throw error

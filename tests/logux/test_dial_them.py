@@ -247,7 +247,7 @@ def test_carries_our_large_backlog(start_js: StartJs, kind: str, count: int) -> 
 
 
 @both
-def test_odd_events_harm_nobody(start_js: StartJs, kind: str, protocol: Any) -> None:
+def test_odd_events_do_no_harm(start_js: StartJs, kind: str, protocol: Any) -> None:
     server = start_js(kind, "server", node_id="server")
     url = server.listen()
     with OurEnd() as ours:

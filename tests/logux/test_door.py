@@ -160,7 +160,7 @@ def test_logux_client_undoes_what_the_node_does_not_take(town: Town) -> None:
     assert types(node) == ["milk"]
 
 
-def test_logux_client_subscribes_and_nobody_else_hears_of_it(town: Town) -> None:
+def test_logux_client_subscribes_and_no_other_client_hears_of_it(town: Town) -> None:
     node = town.start("kitchen")
     client, other = town.client("client23", "10", node), town.client("core10", "bob", node)
     client.wait(state="synchronized")

@@ -269,7 +269,7 @@ def second_of(kind: str, n: int) -> Any:
 
 
 @each
-def test_odd_events_harm_nobody(start_js: StartJs, kind: str) -> None:
+def test_odd_events_do_no_harm(start_js: StartJs, kind: str) -> None:
     client = start_js(kind, "client", node_id="client", fix_time=False, min_delay=20)
     with OurEnd() as ours:
         for event in ODD_EVENTS:

@@ -416,7 +416,7 @@ def test_a_wait_that_is_cancelled_loses_nothing_and_holds_nothing(node: Node) ->
     assert left() is None
 
 
-def test_a_slow_one_holds_nobody_back_and_reads_a_page_at_a_time(node: Node) -> None:
+def test_a_slow_one_does_not_delay_others_and_reads_a_page_at_a_time(node: Node) -> None:
     text = "x" * 100_000
     follower = node.log.follow()
     node.log.add({"type": "a", "text": text}).get(SECONDS)

@@ -33,7 +33,7 @@ def test_what_is_no_limit_gets_a_sentence(given: dict[str, object], sentence: st
     assert str(error.value).startswith(sentence)
 
 
-def test_hits_are_counted_by_limit_and_by_whoever_it_was() -> None:
+def test_hits_are_counted_by_limit_and_by_who_it_was() -> None:
     clock = ManualClock()
     hits = LimitHits(clock)
     hits.note("connections", "192.0.2.1")

@@ -202,7 +202,7 @@ class Mailbox:
                     break
         except BaseException:
             try:
-                self._stop_everybody()
+                self._stop_all()
             finally:
                 if envelope is not None:
                     self._refuse(envelope)
@@ -287,7 +287,7 @@ class Mailbox:
                 self._fail_dead(reply)
         self._refuse_waiting()
 
-    def _stop_everybody(self) -> None:
+    def _stop_all(self) -> None:
         """What Pykka does about a BaseException, without blocking the loop."""
         pykka_log.debug("BaseException in %s. Stopping all actors.", self._name)
         actor = self._actor
@@ -338,7 +338,7 @@ class Mailbox:
 
     def _task_broke(self, error: BaseException, reply: LoopFuture[Any] | None) -> None:
         try:
-            self._stop_everybody()
+            self._stop_all()
         finally:
             self._close()
             if reply is not None:

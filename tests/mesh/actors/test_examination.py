@@ -34,7 +34,7 @@ def met(street: TrustedStreet, **options: Any) -> tuple[Node, Node]:
 
 
 @pytest.mark.parametrize("mesh", ["mesh", ""], ids=["members", "open nodes"])
-def test_the_other_node_dials_the_port_of_this_one_whoever_dialled_first(street: TrustedStreet, mesh: str) -> None:
+def test_the_other_node_dials_the_port_of_this_one_also_when_it_dialled_first(street: TrustedStreet, mesh: str) -> None:
     kitchen, study = met(street, mesh=mesh)
     before = street.said("kitchen"), street.said("study")
 

@@ -95,7 +95,7 @@ NODES = st.dictionaries(st.sampled_from("bcdefg"), st.tuples(st.text("abcdefg", 
 
 
 @given(st.sets(st.sampled_from("bcdefg")), NODES)
-def test_whoever_is_linked_is_on_our_island_and_no_island_is_left_out(
+def test_each_linked_node_is_on_our_island_and_no_island_is_left_out(
     linked: set[str], nodes: dict[str, tuple[str, bool]]
 ) -> None:
     others = [

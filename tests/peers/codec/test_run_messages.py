@@ -316,7 +316,7 @@ def test_a_greeting_without_room_says_how_much_is_hollow_and_not_what() -> None:
     assert len(frame) <= STRANGER_BYTES
 
 
-def test_a_message_that_nobody_would_read_is_not_sent() -> None:
+def test_a_message_that_would_not_be_read_is_not_sent() -> None:
     with pytest.raises(ValueError, match=f"message connect of [0-9]+ bytes: at most {STRANGER_BYTES} are read"):
         RunProtocol().encode(RunConnect(2, "attic", options=RunOptions(token="x" * STRANGER_BYTES)))
     with pytest.raises(ValueError, match=f"message wave of [0-9]+ bytes: at most {NODE_FRAME_BYTES} are read"):

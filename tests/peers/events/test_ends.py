@@ -119,7 +119,7 @@ def test_a_commit_and_a_snapshot_cost_the_same_with_one_epoch_and_with_100_000()
     assert allocated < 5000
 
 
-def test_a_snapshot_that_nobody_holds_is_no_work() -> None:
+def test_a_snapshot_that_is_not_held_costs_no_work() -> None:
     vector = Ends({"ab" * 16: EpochEnd(1, bytes(16))})
     kept = vector.snapshot()
     for _ in range(1000):

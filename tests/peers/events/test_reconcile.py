@@ -456,7 +456,7 @@ def test_who_lies_hears_a_bounded_number_of_messages(random: Random, count: int,
         assert sum(1 for _ in mine.view.exceptions()) <= 2 * count + MAX_FOREIGN
 
 
-def test_of_epochs_that_nobody_has_a_bounded_number_is_kept() -> None:
+def test_of_epochs_that_no_node_has_a_bounded_number_is_kept() -> None:
     for is_early in (True, False):
         vector = Ends(some(Random(7), 10))
         mine = Reconciliation(vector.snapshot(), [], is_dialling=True)

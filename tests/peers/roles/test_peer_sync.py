@@ -344,7 +344,7 @@ def test_a_change_before_the_walk_starts_does_not_skip_events_that_a_wiped_neigh
     assert wiped.types == [*names, "new"]
 
 
-def test_nobody_is_told_that_all_was_sent_while_the_start_is_looked_for() -> None:
+def test_no_end_says_that_all_was_sent_while_the_start_is_looked_for() -> None:
     log = open_log("home", ManualClock(NOW_MS), kind=AskedLog)
     assert isinstance(log, AskedLog)
     fill(log, 3)

@@ -76,7 +76,7 @@ def test_what_is_no_port_ends_the_link(items: list[Any]) -> None:
     assert not pair.right.connected
 
 
-def test_an_answer_that_nobody_asked_for_is_ignored() -> None:
+def test_an_answer_without_a_question_is_ignored() -> None:
     pair = pair_of()
 
     pair.right.answer_reach(Reached("refused"))

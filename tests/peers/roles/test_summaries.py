@@ -154,7 +154,7 @@ def test_what_is_bad_changes_nothing_and_is_not_passed_on(kind: str) -> None:
     assert len(board.sent["study"]) == sent
 
 
-def test_over_a_link_that_proved_its_key_nobody_else_can_be_forged_and_nothing_forged_is_passed_on() -> None:
+def test_over_a_link_that_proved_its_key_no_other_node_can_be_forged_and_nothing_forged_is_passed_on() -> None:
     board = Board()
     board.link("attic", ATTIC, is_proven=True)
     board.link("study", STUDY)

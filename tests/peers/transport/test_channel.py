@@ -84,7 +84,7 @@ def test_frames_of_a_connection_that_was_lost_before_it_was_accepted_are_deliver
     assert record.events == [("message", b"[1]"), ("message", b"[2]"), ("disconnect", "lost")]
 
 
-def test_a_connection_that_was_lost_before_it_was_accepted_ends_though_nobody_takes_its_frames(room: Room) -> None:
+def test_a_connection_that_was_lost_before_it_was_accepted_ends_though_its_frames_are_not_taken(room: Room) -> None:
     connection = accepted(room, ScriptedWire(b"[1]", is_lost=True))
     reasons: list[str] = []
     connection.on("disconnect", reasons.append)

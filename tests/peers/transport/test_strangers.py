@@ -118,7 +118,7 @@ def test_the_other_end_learns_that_its_greeting_was_late(street: Street) -> None
     assert left.reasons == ["no greeting in time"]
 
 
-def test_a_page_that_nobody_reads_does_not_extend_the_deadline(street: Street) -> None:
+def test_a_page_that_is_not_read_does_not_extend_the_deadline(street: Street) -> None:
     door = street.open(greeting_seconds=0.3, on_request=lambda _: HttpAnswer(200, {}, bytes(50_000_000)))
     wire = street.stranger(door, is_upgraded=False)
     wire.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")

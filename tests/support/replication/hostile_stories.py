@@ -151,7 +151,7 @@ def proof_that_is_none(kit: Kit) -> str:
     return one.troubles[0]
 
 
-def block_that_nobody_signed(kit: Kit) -> str:
+def block_that_is_not_signed(kit: Kit) -> str:
     def twist(session: Session, message: Any) -> Said:
         if not isinstance(message, Pieces):
             return [message]
@@ -204,7 +204,7 @@ HOSTILE_STORIES: dict[Callable[[Kit], str], str] = {
     claimed_of_our_epoch: "^$",
     proof_of_one_history: "the proof that epoch .* forked does not hold",
     proof_that_is_none: "it sent a proof that is none",
-    block_that_nobody_signed: "it showed a block of epoch .* that its owner did not sign",
+    block_that_is_not_signed: "it showed a block of epoch .* that its owner did not sign",
     confirmed_what_was_not_sent: "it confirmed message 77, which does not wait for it",
     words_before_the_greeting: "it sent a message before its greeting",
     second_greeting: "it greeted twice",

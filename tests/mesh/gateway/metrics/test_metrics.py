@@ -234,7 +234,7 @@ def test_a_loop_that_is_late_is_seen() -> None:
     assert (counts["0.0005"], counts["0.025"], counts["0.05"], counts["+Inf"]) == (2, 2, 3, 3)
 
 
-def test_a_loop_that_nobody_asks_about_has_no_timer() -> None:
+def test_a_loop_without_requests_about_it_has_no_timer() -> None:
     clock = ManualClock()
     lag = LoopLag(clock)
     assert clock.waiting == 0

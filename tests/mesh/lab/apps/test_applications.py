@@ -231,7 +231,7 @@ def test_an_error_in_a_listener_fails_the_run() -> None:
     assert "KeyError: 'price', in the application of kitchen" in str(failing(story).failure)
 
 
-def test_an_error_of_a_task_that_somebody_waits_for_is_left_to_him() -> None:
+def test_an_error_of_a_task_that_is_awaited_goes_to_the_awaiting_code() -> None:
     async def work() -> None:
         await asyncio.sleep(1)
         raise KeyError("apple")

@@ -78,7 +78,7 @@ def test_an_application_that_crashes_with_its_room_goes_on_after_the_last_event_
         house.stop(kitchen)
 
 
-def test_a_slow_follower_keeps_nobody_waiting() -> None:
+def test_a_slow_follower_does_not_delay_the_others() -> None:
     with Cluster(5) as house:
         kitchen, study = house.start("kitchen", "study")
         house.settle("met")

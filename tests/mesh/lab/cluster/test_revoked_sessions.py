@@ -11,7 +11,7 @@ END_SECONDS = 1.0
 """Virtual seconds within which they end on rooms that are connected with the admin, directly or through others."""
 
 
-def until_nobody_speaks_to(phone: Room, cluster: Cluster, *others: Room) -> float:
+def until_no_node_speaks_to(phone: Room, cluster: Cluster, *others: Room) -> float:
     """Virtual seconds until these rooms have no session with the phone."""
     began = cluster.seconds
     assert cluster.loop.run_until(
@@ -31,7 +31,7 @@ def test_sessions_with_a_revoked_room_end_within_a_second_on_all_rooms_that_are_
 
         house.revoke(phone, by=kitchen)
 
-        assert until_nobody_speaks_to(phone, house, kitchen, study, attic) <= END_SECONDS
+        assert until_no_node_speaks_to(phone, house, kitchen, study, attic) <= END_SECONDS
         house.run(60)
         assert phone.peers == {}
 
@@ -56,4 +56,4 @@ def test_a_session_with_a_revoked_room_ends_within_a_second_where_the_fact_comes
 
         house.revoke(phone, by=kitchen)
 
-        assert until_nobody_speaks_to(phone, house, cellar) <= END_SECONDS
+        assert until_no_node_speaks_to(phone, house, cellar) <= END_SECONDS

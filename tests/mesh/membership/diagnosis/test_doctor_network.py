@@ -173,7 +173,7 @@ def test_a_neighbour_is_connected_or_it_is_said_why_not(row: dict[str, Any], sta
     assert (found, part in sentence) == (state, True), sentence
 
 
-def test_an_address_that_nobody_answered_at_is_named_once() -> None:
+def test_an_address_without_an_answer_is_named_once() -> None:
     silent = {"address": "10.0.0.9:4000", "reason": "no route", "dialled": True, "other_node_id": None}
     known = {"address": "10.0.0.2:4000", "reason": "refused", "dialled": True, "other_node_id": None}
 
@@ -183,7 +183,7 @@ def test_an_address_that_nobody_answered_at_is_named_once() -> None:
     assert "10.0.0.9:4000" in found[1][1]
 
 
-def test_what_is_paused_is_wrong_and_nobody_at_all_is_worth_a_look() -> None:
+def test_what_is_paused_is_wrong_and_no_peer_at_all_is_worth_a_look() -> None:
     assert lines(paused=[{"what": "the log", "why": "it failed"}])[0][0] == "wrong"
     assert lines()[0] == ("look", lines()[0][1])
 

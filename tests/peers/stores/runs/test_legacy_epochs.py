@@ -48,7 +48,7 @@ def test_it_is_passed_on(store: CheckedStore, bert: Writer) -> None:
     assert (piece.head, piece.leaves) == (legacy(event(1), event(2)).head, [*map(_leaf, (event(1), event(2)))])
 
 
-def test_what_does_not_fit_changes_nothing_and_accuses_nobody(store: CheckedStore) -> None:
+def test_what_does_not_fit_changes_nothing_and_accuses_no_node(store: CheckedStore) -> None:
     outcomes(store, legacy(event(1), event(2)))
     before = store.state, store.ends()
 
@@ -63,7 +63,7 @@ def test_a_signature_is_no_part_of_such_a_piece(store: CheckedStore) -> None:
     assert outcomes(store, structs.replace(legacy(event(1)), signature=b"s" * 64)) == ["bad"]
 
 
-def test_nobody_can_prove_that_such_an_epoch_forked(store: CheckedStore) -> None:
+def test_that_such_an_epoch_forked_cannot_be_proven(store: CheckedStore) -> None:
     outcomes(store, legacy(event(1), event(2)))
     # With this key, a point of small order, a signature of zeros may verify over one text in four.
     signature = b"\1" + bytes(63)

@@ -84,7 +84,7 @@ def born(birth: Birth, ms: int) -> Piece:
     return Piece(birth.epoch, birth, 1, 1, bytes([OWN]), (event(ms, str(ms)),), run.head, signature)
 
 
-def test_an_epoch_that_goes_on_from_what_nobody_has_leaves_its_key_no_room_to_write_that_after_its_revocation(
+def test_an_epoch_that_goes_on_from_what_no_node_has_leaves_its_key_no_room_to_write_that_after_its_revocation(
     home: CheckedStore, mesh: MeshOfKeys, dora: DiskOfKey
 ) -> None:
     send(dora.store, home)

@@ -45,7 +45,7 @@ def writer_name(of: str) -> str:
     return f"~{key_mark(key(of).public)}"
 
 
-def test_an_event_sent_for_an_epoch_that_nobody_knows_yet_lets_no_node_sign_for_another(store: CheckedStore) -> None:
+def test_an_event_sent_for_an_epoch_that_no_node_knows_yet_lets_no_node_sign_for_another(store: CheckedStore) -> None:
     forged = event(1, "forged", node=name(2), extra=b'{"keep_last":"price"}')
     piece = signed(Writer(1), [[(OWN, forged, True)]], is_one_run=True)[0]
     with store.transaction():

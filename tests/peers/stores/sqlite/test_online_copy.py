@@ -131,7 +131,7 @@ def test_a_copy_of_a_log_that_nothing_has_open_changes_no_file_beside_it(tmp_pat
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def test_a_copy_is_refused_when_somebody_wrote_to_a_log_that_nobody_seemed_to_have_open(tmp_path: Path) -> None:
+def test_a_copy_is_refused_after_a_write_to_a_log_that_seemed_closed(tmp_path: Path) -> None:
     made(tmp_path / "log.sqlite", 30).close()
 
     def on_step(_done: int, _total: int) -> None:

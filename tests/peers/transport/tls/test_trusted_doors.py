@@ -289,7 +289,7 @@ def test_who_sends_too_much_in_a_handshake_is_cut(doors: Doors) -> None:
     assert doors.refused == []
 
 
-def test_a_closed_network_keeps_nobody_who_waits_for_tls(doors: Doors) -> None:
+def test_a_closed_network_keeps_no_connection_that_waits_for_tls(doors: Doors) -> None:
     network = doors.room.also(**tls_options(doors.path / "kitchen"), limits=Limits(greeting_seconds=60, handshakes=1))
     door = doors.room.listen(network=network)
     wires = [doors.plain(door, sent) for sent in (b"", HELLO[:-1], HELLO[:-1])]

@@ -44,7 +44,7 @@ def test_shows_what_is_there_and_changes_no_file(written: Path) -> None:
     assert {path.name: path.read_bytes() for path in written.parent.iterdir()} == before
 
 
-def test_says_so_when_somebody_has_written_meanwhile(tmp_path: Path) -> None:
+def test_says_so_when_a_store_has_written_meanwhile(tmp_path: Path) -> None:
     path = tmp_path / "log.db"
     store = SqliteRunStore(path, synchronous="OFF")
     store.open()

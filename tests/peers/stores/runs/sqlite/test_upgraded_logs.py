@@ -276,7 +276,7 @@ def test_a_cleaned_event_does_not_return_and_what_stood_after_it_is_adopted(
     check(store)
 
 
-def test_nobody_is_asked_for_a_cleaned_event_whose_leaf_is_lost(
+def test_no_node_is_asked_for_a_cleaned_event_whose_leaf_is_lost(
     path: Path, old: OldLogFile, anna: Writer, bert: Writer
 ) -> None:
     events = [old_event(ms) for ms in (1, 2, 3)]
