@@ -21,9 +21,10 @@ from mesh_process import MESH, ROOT
 
 from mesh.lab import Cluster
 from mesh.lab.live.checks import group_faults, log_faults
-from mesh.lab.live.cluster import LiveCluster, why_not_live
+from mesh.lab.live.cluster import LiveCluster
 from mesh.lab.live.namespaces import find_flags
-from mesh.lab.live.room import LiveEntry, LiveLog, NotLive
+from mesh.lab.live.not_live import NotLive, why_not_live
+from mesh.lab.live.room import LiveEntry, LiveLog
 from mesh.lab.live.runner import play_live
 from mesh.lab.runner.library import load, titles
 from mesh.settings.paths import LOG_FILE

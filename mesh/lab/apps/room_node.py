@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from inspect import iscoroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from mesh.actors.log_proxy import LogProxy
 from mesh.actors.node_supervisor import NodeSupervisor
@@ -24,6 +24,8 @@ from mesh.views.views import Views
 from peers.clock import Undo
 from peers.emitter import Emitter
 from peers.later import Later
+
+T = TypeVar("T")
 
 MakeApp = Callable[[AppNode], Any]
 """A function or coroutine function that starts an application on a node, and returns it."""
@@ -88,9 +90,27 @@ class RoomNode(AppNode):
     def view(self, name: str, apply: Apply, *, types: Sequence[str] | None = None, version: int = 1) -> Later[View]:
         return self.views.view(name, self.tasks.watch(apply), types=types, version=version)
 
-    def start_app(self, make: MakeApp) -> Later[None]:
-        """Start an application on this node. Resolves once `make` has returned."""
-        return self.tasks.start(self._start_app(make))
+    def start_app(self, make: MakeApp, begun: Later[T], explain: Callable[[BaseException], BaseException]) -> Later[T]:
+        """Start an application once this node has `begun`. Resolves as `begun`, once `make` has returned.
+
+        An error of the application fails it with what `explain` makes of the error.
+        """
+        started = Later[T]()
+
+        def on_begun(done: Later[T]) -> None:
+            if done.exception is not None:
+                started.follow(done)
+            else:
+                self.tasks.start(self._start_app(make)).then(on_started)
+
+        def on_started(done: Later[None]) -> None:
+            if done.exception is not None:
+                started.fail(explain(done.exception))
+            else:
+                started.follow(begun)
+
+        begun.then(on_begun)
+        return started
 
     async def _start_app(self, make: MakeApp) -> None:
         app = make(self)

@@ -220,7 +220,7 @@ class Room(Machine):
         self._node = RoomNode(self.node_id, self._kept, self._supervisor, views=views, tasks=tasks, on_add=self._on_add)
         self.is_running = True
         begun = self._supervisor.ask_to(NodeSupervisor.begin)
-        return begun if self.make_app is None else self._begin_app(self._node, self.make_app, begun)
+        return begun if self.make_app is None else self._node.start_app(self.make_app, begun, self._in_app)
 
     def end(self) -> Later[Any]:
         """Stop the node as its operator would. Resolves once it has said goodbye and closed its log.
@@ -349,25 +349,6 @@ class Room(Machine):
             self._on_notice(self, Notice("note", None, f"not written: {done.exception}"))
         elif (meta := done.result()) is not None:
             self.acknowledged[meta["created"]] = None
-
-    def _begin_app(self, node: RoomNode, make: MakeApp, begun: Later[ListenAddresses]) -> Later[ListenAddresses]:
-        """Start the application once the node listens. Resolves once that is done."""
-        started = Later[ListenAddresses]()
-
-        def on_begun(done: Later[ListenAddresses]) -> None:
-            if done.exception is not None:
-                started.follow(done)
-            else:
-                node.start_app(make).then(on_started)
-
-        def on_started(done: Later[None]) -> None:
-            if done.exception is not None:
-                started.fail(self._in_app(done.exception))
-            else:
-                started.follow(begun)
-
-        begun.then(on_begun)
-        return started
 
     def _on_app_error(self, error: BaseException) -> None:
         self._loop.record(self._in_app(error))

@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
-from types import CodeType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from mesh.errors import MeshError
@@ -24,7 +23,8 @@ from mesh.lab.live.homes import FoundedMesh
 from mesh.lab.live.link import LabLink
 from mesh.lab.live.namespaces import Host, NetLab
 from mesh.lab.live.network import LiveNetwork
-from mesh.lab.live.room import LIVE_REQUERY_SECONDS, LiveRoom, NotLive, alive_peers
+from mesh.lab.live.not_live import NOT_LIVE, NotLive
+from mesh.lab.live.room import LIVE_REQUERY_SECONDS, LiveRoom, alive_peers
 from mesh.lab.live.timers import LiveTimers
 from mesh.lab.recording.trace import Trace
 from mesh.settings.config import DEFAULT_MESH
@@ -41,26 +41,6 @@ RUN_SECONDS = 120.0
 """The longest time that one `run` takes: it stands for longer ones, and a line says so."""
 TICK_MS = 2
 """Pause between writes in two rooms, so that their order in time is that of the story."""
-NOT_LIVE = {
-    "skew": "skews clocks",
-    "drift": "lets clocks drift",
-    "forge_sighting": "forges sightings",
-    "repeat_sighting": "forges sightings",
-    "bad_air": "lets sightings get lost",
-    "failing_commits": "lets commits fail",
-    "move": "has Logux clients",
-    "client": "has Logux clients",
-    "dials": "counts attempts to dial",
-    "events_came": "counts events on their way",
-    "resume": "lets a machine go on from a snapshot of its memory",
-    "copy_home": "copies a home with its key",
-    "make_hostile": "has a hostile node",
-    "revoke": "revokes a key",
-    "store": "looks at a disk",
-    "seed": "depends on its seed",
-    "app": "runs an application in its rooms",
-}
-"""Names of Cluster and Room that real hosts do not offer, and what a story that uses one of them does."""
 
 
 class LiveCluster(FaultVerbs[LiveRoom, LiveRoom, Path]):
@@ -372,18 +352,6 @@ class LiveCluster(FaultVerbs[LiveRoom, LiveRoom, Path]):
             self._lab.close()
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
-
-
-def why_not_live(story: Callable[..., None]) -> str | None:
-    """What a story does that real hosts cannot, found by the names in its code; None: it may be played live."""
-    used = names_in(story.__code__)
-    return next((reason for name, reason in NOT_LIVE.items() if name in used), None)
-
-
-def names_in(code: CodeType) -> set[str]:
-    """The names that the code of a story uses, inner functions included."""
-    inner = [constant for constant in code.co_consts if isinstance(constant, CodeType)]
-    return {*code.co_names, *(name for one in inner for name in names_in(one))}
 
 
 def _count(room: LiveRoom) -> str:

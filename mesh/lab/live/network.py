@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from mesh.lab.live.link import LabLink
 from mesh.lab.live.link_queue import LinkQuality
 from mesh.lab.live.namespaces import Host
-from mesh.lab.live.room import NotLive
+from mesh.lab.live.not_live import NotLive
 from mesh.lab.simulation.wire import LATENCY_MS, WireQuality
 
 Pair = tuple[str, str]

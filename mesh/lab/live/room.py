@@ -21,6 +21,7 @@ from mesh.lab.live.disk import back_up, fill, free, put_back, read_log
 from mesh.lab.live.homes import FoundedMesh
 from mesh.lab.live.link import ENVIRONMENT
 from mesh.lab.live.namespaces import EXIT_SECONDS, Host, Process
+from mesh.lab.live.not_live import NotLive
 from peers.events.created import Created
 from peers.later import Later
 from peers.log.draft import Meta
@@ -32,10 +33,6 @@ ASK_SECONDS = 20.0
 SHOWN_NOTICES = 5
 """Notices and complaints of each room that a failure shows: the last ones."""
 MESH = (sys.executable, "-m", "mesh")
-
-
-class NotLive(MeshError):
-    """A story wants what real hosts do not offer; the text completes "this story cannot be played live: it ..."."""
 
 
 @dataclass(frozen=True, slots=True)

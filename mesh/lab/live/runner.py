@@ -11,9 +11,9 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn, cast
 
 from mesh.errors import MeshError
-from mesh.lab.live.cluster import LiveCluster, names_in, why_not_live
+from mesh.lab.live.cluster import LiveCluster
 from mesh.lab.live.namespaces import NetLabError, find_flags
-from mesh.lab.live.room import NotLive
+from mesh.lab.live.not_live import NotLive, names_in, why_not_live
 from mesh.lab.recording.failure_report import SHOWN_LINES, is_mistake, lines_about
 from mesh.terminal.output import complain
 
