@@ -18,11 +18,15 @@ settings.register_profile("thorough", max_examples=5_000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
+_ACTORS = pytest.StashKey[dict[str, pykka.ActorRef[pykka.Actor]]]()
+"""Those that ran at the end of the test before."""
+
+
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
     """A test that leaves an actor alive fails, not the next one that looks. Those of a fixture that lives on are allowed."""
-    before = getattr(item.config, "_actors_before", {})
+    before = item.config.stash.get(_ACTORS, {})
     yield
     left = {ref.actor_urn: ref for ref in pykka.ActorRegistry.get_all()}
-    item.config._actors_before = left  # type: ignore[attr-defined]
+    item.config.stash[_ACTORS] = left
     assert not left.keys() - before.keys(), f"actors left: {[str(ref) for ref in left.values()]}"

@@ -70,7 +70,7 @@ class Ends:
         if epoch not in self._noted and self._snapshots:
             old = self._ends.get(epoch)
             for snapshot in self._snapshots:
-                snapshot._note(epoch, old)
+                snapshot.keep_old(epoch, old)
             self._noted.add(epoch)
         if end == NOTHING:
             self._ends.pop(epoch, None)
@@ -85,7 +85,7 @@ class Ends:
         self._noted.clear()
         return snapshot
 
-    def _sorted(self) -> tuple[list[Epoch], bytearray]:
+    def in_order(self) -> tuple[list[Epoch], bytearray]:
         """The names in order and their item digests, one behind the other, as they are now: to read, not to keep."""
         if self._stale:
             self._settle()
@@ -137,7 +137,7 @@ class EndsSnapshot:
         """What it is the past of."""
         return self._ends
 
-    def _note(self, epoch: Epoch, old: EpochEnd | None) -> None:
+    def keep_old(self, epoch: Epoch, old: EpochEnd | None) -> None:
         """Keep the end that an epoch had before it changed, unless an older one is kept."""
         self._old.setdefault(epoch, old)
 
@@ -152,7 +152,7 @@ class EndsSnapshot:
         self, without: Collection[Epoch] = (), low: str = FIRST_BORDER, high: str = LAST_BORDER
     ) -> Fingerprint:
         """That of the epochs whose names are > low and <= high, without some."""
-        names, digests = self._ends._sorted()
+        names, digests = self._ends.in_order()
         hashed = sha256()
         count = 0
         with memoryview(digests) as view:
@@ -167,7 +167,7 @@ class EndsSnapshot:
 
     def names(self, without: Collection[Epoch] = (), low: str = FIRST_BORDER, high: str = LAST_BORDER) -> list[Epoch]:
         """The names of the epochs that such a fingerprint is of, in order."""
-        names, _ = self._ends._sorted()
+        names, _ = self._ends.in_order()
         found: list[Epoch] = []
         for first, end, epoch in self._parts(names, without, low, high):
             found += names[first:end]

@@ -79,7 +79,7 @@ class JsPeer:
         self._last_stderr = ""
         # A file: a pipe that is not read would stop the process when it is full.
         self._stderr = tempfile.TemporaryFile(prefix="js-peer-")  # noqa: SIM115 - closed by kill
-        self._process = subprocess.Popen(
+        self.process = subprocess.Popen(
             ["node", str(folder / SCRIPTS[kind])],
             cwd=folder,
             stdin=subprocess.PIPE,
@@ -229,7 +229,7 @@ class JsPeer:
     def wait_crash(self, *, timeout: float = WAIT_SECONDS) -> str:
         """Until the process died by itself; answers what it wrote to stderr. It may be dead from then on."""
         try:
-            self._process.wait(timeout)
+            self.process.wait(timeout)
         except subprocess.TimeoutExpired as error:
             raise self._error(f"did not crash within {timeout} s") from error
         self._is_ending = True
@@ -239,12 +239,12 @@ class JsPeer:
     @property
     def crashed(self) -> bool:
         """Whether the process ended without being told to."""
-        return not self._is_ending and self._process.poll() is not None
+        return not self._is_ending and self.process.poll() is not None
 
     @property
     def exit_code(self) -> int | None:
         """None while it runs."""
-        return self._process.poll()
+        return self.process.poll()
 
     def ask(self, command: str, *, timeout: float = ANSWER_SECONDS, **arguments: Any) -> Any:
         """Give a command of the script and wait for its answer."""
@@ -252,10 +252,10 @@ class JsPeer:
             self._asked += 1
             number = self._asked
         line = json.dumps({"id": number, "command": command, **arguments})
-        assert self._process.stdin is not None
+        assert self.process.stdin is not None
         try:
-            self._process.stdin.write(line + "\n")
-            self._process.stdin.flush()
+            self.process.stdin.write(line + "\n")
+            self.process.stdin.flush()
         except (BrokenPipeError, ValueError) as error:  # ValueError: closed by us
             self._reader.join(EXIT_SECONDS)
             raise self._error(f"is gone and was asked to {command}") from error
@@ -274,7 +274,7 @@ class JsPeer:
         """End it in order, and wait until it has."""
         self.ask("quit")
         self._is_ending = True
-        self._process.wait(EXIT_SECONDS)
+        self.process.wait(EXIT_SECONDS)
         self.kill()
 
     def kill(self) -> str | None:
@@ -284,11 +284,11 @@ class JsPeer:
         if self._is_closed:
             return None
         self._is_closed = True
-        self._process.kill()
-        self._process.wait(EXIT_SECONDS)
+        self.process.kill()
+        self.process.wait(EXIT_SECONDS)
         self._reader.join(EXIT_SECONDS)
         self._last_stderr = self.stderr_text()
-        for file in (self._process.stdin, self._process.stdout, self._stderr):
+        for file in (self.process.stdin, self.process.stdout, self._stderr):
             if file is not None:
                 with contextlib.suppress(BrokenPipeError):  # it died before it read what we wrote
                     file.close()
@@ -314,7 +314,7 @@ class JsPeer:
 
     def report(self) -> str:
         """Name, how it is, and its stderr."""
-        code = self._process.poll()
+        code = self.process.poll()
         return f"--- {self.name}, {'running' if code is None else f'exit code {code}'}\n{self.stderr_text()}"
 
     def _error(self, what: str) -> JsError:
@@ -330,8 +330,8 @@ class JsPeer:
             self._news.wait(left)
 
     def _read(self) -> None:
-        assert self._process.stdout is not None
-        for text in self._process.stdout:
+        assert self.process.stdout is not None
+        for text in self.process.stdout:
             try:
                 line = json.loads(text)
             except ValueError:  # a package that prints
@@ -342,7 +342,7 @@ class JsPeer:
                 else:
                     self._answers[line["id"]] = line
                 self._news.notify_all()
-        self._process.wait()
+        self.process.wait()
         with self._news:
             self._has_ended = True
             self._news.notify_all()

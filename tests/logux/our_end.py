@@ -313,11 +313,11 @@ def same(rows: list[Row], others: list[Row]) -> bool:
 @contextlib.contextmanager
 def frozen(peer: JsPeer) -> Iterator[None]:
     """Stop the process for a while; its sockets stay open."""
-    peer._process.send_signal(signal.SIGSTOP)
+    peer.process.send_signal(signal.SIGSTOP)
     try:
         yield
     finally:
-        peer._process.send_signal(signal.SIGCONT)
+        peer.process.send_signal(signal.SIGCONT)
 
 
 def nested(depth: int) -> dict[str, Any]:

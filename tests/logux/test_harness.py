@@ -166,8 +166,8 @@ def test_shows_what_a_crashed_process_said(start_js: StartJs) -> None:
 
 def test_a_crash_that_was_not_waited_for_is_an_error(logux_packages: Path) -> None:
     with pytest.raises(JsError, match="crashed"), JsPeer.start(logux_packages, "logux01", "client") as client:
-        client._process.terminate()
-        client._process.wait(5)
+        client.process.terminate()
+        client.process.wait(5)
         assert client.crashed
 
 

@@ -22,9 +22,16 @@ WRITER = Writer(1)
 PATH = "log.db"
 
 
+class FewArrivals(SqliteRunStore):
+    """Its table of arrivals has so many rows; a test of 100 000 would take long."""
+
+    def limit_arrivals(self, most: int) -> None:
+        self._arrivals = ArrivalRows(self._execute, self._nodes.numbered, self._nodes.name, most)
+
+
 @pytest.fixture(params=["memory", "sqlite"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> RunStore:
-    store = MemoryRunStore() if request.param == "memory" else SqliteRunStore(tmp_path / PATH, synchronous="OFF")
+    store = MemoryRunStore() if request.param == "memory" else FewArrivals(tmp_path / PATH, synchronous="OFF")
     store.open()
     return store
 
@@ -133,8 +140,8 @@ def test_a_file_without_the_table_gets_it_when_it_is_opened_and_is_read_without(
 
 def test_there_are_not_too_many_and_old_ones_become_coarse(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory_store, "MAX_ARRIVALS", 16)
-    if isinstance(store, SqliteRunStore):
-        _limit(store, 16)
+    if isinstance(store, FewArrivals):
+        store.limit_arrivals(16)
 
     for number in range(1, 200):
         come(store, 10_000 * number, f"node{number % 3}~1", number)
@@ -146,11 +153,6 @@ def test_there_are_not_too_many_and_old_ones_become_coarse(store: RunStore, monk
         assert arrival is not None and arrival.ms <= 10_000 * position <= arrival.until_ms
         assert arrival.via in (None, f"node{position % 3}~1")
     assert store.arrival(199) == Arrival(199, 199, 1_990_000, 1_990_000, "node1~1")
-
-
-def _limit(store: SqliteRunStore, most: int) -> None:
-    """The table of this store has so many rows; a test of 100 000 would take long."""
-    store._arrivals = ArrivalRows(store._execute, store._nodes.numbered, store._nodes.name, most)
 
 
 @given(st.lists(st.tuples(st.integers(1, 5), st.booleans(), st.integers(0, 9), st.sampled_from("ab")), max_size=30))

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from peers.events.entry import Entry
-from peers.stores.runs.sqlite.store import SqliteRunStore
 from peers.stores.sqlite.many import ConsecutiveRows, ManyRows
 from peers.stores.store import StoreError
 from tests.support.run_house import Writer
+from tests.support.sql_store import SqlStore
 
 WRITER = Writer(1)
 
@@ -67,9 +67,9 @@ def test_an_append_that_fails_in_the_middle_leaves_nothing(
     tmp_path: Path, written_before: int, kind: str, last: int
 ) -> None:
     """In the middle of a statement, which keeps the rows before the bad one (FAIL) or not, and after a whole one."""
-    store = SqliteRunStore(tmp_path / "log.db", synchronous="OFF")
+    store = SqlStore(tmp_path / "log.db", synchronous="OFF")
     store.open()
-    store._execute(STOP.format(last, kind))  # only its own connection has such a trigger
+    store.connection.execute(STOP.format(last, kind))
     own = [Entry((ms, "hall", 0), ms, b'{"type":"b"}') for ms in range(10_001, 10_001 + written_before)]
 
     with store.transaction():

@@ -23,6 +23,7 @@ from peers.stores.runs.sqlite.store import SqliteRunStore
 from peers.stores.sqlite.file import APPLICATION_ID, WAL_LIMIT_BYTES
 from peers.stores.store import StoreError
 from tests.support.run_house import Writer
+from tests.support.sql_store import SqlStore
 
 WRITER = Writer(1)
 
@@ -218,12 +219,13 @@ def with_this_path() -> dict[str, str]:
 
 
 def test_a_failed_commit_is_taken_back(tmp_path: Path) -> None:
-    store = opened(tmp_path / "log.db")
+    store = SqlStore(tmp_path / "log.db", synchronous="OFF")
+    store.open()
     put(store, entry(1))
 
     with pytest.raises(StoreError), store.transaction():
         store.append([entry(2)], WRITER.pen)
-        store._execute("ROLLBACK")  # as SQLite itself does after some errors of the disk
+        store.connection.execute("ROLLBACK")  # as SQLite itself does after some errors of the disk
         with pytest.raises(RuntimeError, match="inside a transaction"):
             store.append([entry(3)], WRITER.pen)
 
@@ -295,10 +297,10 @@ def test_the_wal_does_not_grow_without_bound(tmp_path: Path) -> None:
 
 
 def test_syncs_every_commit_by_default(tmp_path: Path) -> None:
-    store = SqliteRunStore(tmp_path / "log.db")
+    store = SqlStore(tmp_path / "log.db")
     store.open()
 
-    assert store._execute("PRAGMA synchronous").fetchone() == (2,)  # only its own connection knows that
+    assert store.connection.execute("PRAGMA synchronous").fetchone() == (2,)
     store.close()
     with pytest.raises(ValueError, match="OFF, NORMAL, FULL, EXTRA"):
         SqliteRunStore(tmp_path / "log.db", synchronous="SOMETIMES")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from peers.events.entry import Entry
-from peers.stores.runs.sqlite.store import SqliteRunStore
 from tests.support.run_house import Writer, event, fresh, piece_of, put, send
+from tests.support.sql_store import SqlStore
 
 ANNA = Writer(1)
 
@@ -18,37 +18,35 @@ def row_of(first: int, count: int) -> list[Entry]:
     return [event(ms) for ms in range(first, first + count)]
 
 
-def opened(path: Path) -> SqliteRunStore:
-    store = SqliteRunStore(path, synchronous="OFF")
+def opened(path: Path) -> SqlStore:
+    store = SqlStore(path, synchronous="OFF")
     store.open()
     return store
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteRunStore]:
+def store(tmp_path: Path) -> Iterator[SqlStore]:
     store = opened(tmp_path / "log.db")
     yield store
     store.close()
 
 
-def statements(store: SqliteRunStore, work: Callable[[], object]) -> int:
+def statements(store: SqlStore, work: Callable[[], object]) -> int:
     """How many statements this is."""
-    connection = store._connection  # no other connection sees them
-    assert connection is not None
     seen: list[str] = []
-    connection.set_trace_callback(seen.append)
+    store.connection.set_trace_callback(seen.append)
     work()
-    connection.set_trace_callback(None)
+    store.connection.set_trace_callback(None)
     return len(seen)
 
 
-def add_a_conflict(store: SqliteRunStore) -> None:
+def add_a_conflict(store: SqlStore) -> None:
     for number, type_ in ((2, "one"), (3, "two")):
         send(fresh(Writer(number), event(1, type_))[0], store)
     assert store.state.conflicts
 
 
-def add_further_entries(store: SqliteRunStore) -> None:
+def add_further_entries(store: SqlStore) -> None:
     for number in (2, 3):
         send(fresh(Writer(number), event(1), event(2))[0], store)
     assert store.state.last_position > store.state.last_added
@@ -56,7 +54,7 @@ def add_further_entries(store: SqliteRunStore) -> None:
 
 @pytest.mark.parametrize("happen", [add_a_conflict, add_further_entries])
 def test_what_is_plain_needs_no_more_statements_after_something_hard(
-    store: SqliteRunStore, happen: Callable[[SqliteRunStore], None]
+    store: SqlStore, happen: Callable[[SqlStore], None]
 ) -> None:
     put(store, ANNA, *row_of(1001, 10))
     before = statements(store, lambda: put(store, ANNA, *row_of(1011, 10)))
@@ -80,7 +78,7 @@ def test_a_conflict_costs_nothing_after_a_restart_either(tmp_path: Path) -> None
     store.close()
 
 
-def test_repeats_take_few_statements_however_many_they_are(store: SqliteRunStore) -> None:
+def test_repeats_take_few_statements_however_many_they_are(store: SqlStore) -> None:
     put(store, ANNA, *row_of(1, 400))
 
     few, many = [
@@ -90,7 +88,7 @@ def test_repeats_take_few_statements_however_many_they_are(store: SqliteRunStore
     assert many < few + 10
 
 
-def test_a_commit_of_one_plain_event_is_few_statements(store: SqliteRunStore) -> None:
+def test_a_commit_of_one_plain_event_is_few_statements(store: SqlStore) -> None:
     """To begin, to end, and one each for the event, its place, the facts, the run and the epoch."""
     put(store, ANNA, event(1))
     put(store, ANNA, event(2))
@@ -98,7 +96,7 @@ def test_a_commit_of_one_plain_event_is_few_statements(store: SqliteRunStore) ->
     assert statements(store, lambda: put(store, ANNA, event(3))) <= 10
 
 
-def test_a_commit_that_changes_nothing_writes_nothing(store: SqliteRunStore) -> None:
+def test_a_commit_that_changes_nothing_writes_nothing(store: SqlStore) -> None:
     put(store, ANNA, *row_of(1, 5))
     before = store.writes()
 
@@ -107,7 +105,7 @@ def test_a_commit_that_changes_nothing_writes_nothing(store: SqliteRunStore) -> 
     assert store.writes() == before
 
 
-def test_a_piece_that_fails_takes_back_no_other_of_its_transaction(store: SqliteRunStore) -> None:
+def test_a_piece_that_fails_takes_back_no_other_of_its_transaction(store: SqlStore) -> None:
     put(store, ANNA, *row_of(1, 3))
     clash = [*[event(ms, node="hall") for ms in range(50, 100)], event(1, "other"), event(9, "other")]
 
