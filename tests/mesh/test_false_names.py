@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from pathlib import Path
 
 import pykka
 import pytest
@@ -23,15 +22,6 @@ from tests.support.street import SECONDS, Street, at, wait_until
 
 OPEN = Limits(connects_per_second=1_000, connects_of_address_per_second=1_000, strangers_of_address=1_000)
 """The doors let all greetings in."""
-
-
-@pytest.fixture
-def street(tmp_path: Path) -> Iterator[Street]:
-    street = Street(tmp_path)
-    try:
-        yield street
-    finally:
-        street.close()
 
 
 def house(street: Street) -> list[Node]:

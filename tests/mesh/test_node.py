@@ -7,7 +7,6 @@ import itertools
 import json
 import socket
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +23,6 @@ from peers.roles.run_peer import RunPeerSync
 from peers.stores.store import StoreError
 from tests.support.actor_loop import fail
 from tests.support.street import SECONDS, Street, at, free_port, types, wait_until
-
-
-@pytest.fixture
-def street(tmp_path: Path) -> Iterator[Street]:
-    street = Street(tmp_path)
-    try:
-        yield street
-    finally:
-        street.close()
 
 
 def peers(node: Node) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +14,6 @@ from tests.support.door_house import House, house
 from tests.support.street import Street, at, wait_until
 
 __all__ = ["house"]
-
-
-@pytest.fixture
-def street(tmp_path: Path) -> Iterator[Street]:
-    street = Street(tmp_path)
-    try:
-        yield street
-    finally:
-        street.close()
 
 
 def done(node: Node) -> list[str]:

@@ -6,7 +6,7 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random
@@ -107,13 +107,6 @@ def test_sixty_clients_behind_one_address_that_come_at_once_are_all_let_in(tmp_p
 
 async def as_coroutine(later: Any) -> None:
     await later
-
-
-@pytest.fixture
-def street(tmp_path: Path) -> Iterator[Street]:
-    street = Street(tmp_path)
-    yield street
-    street.close()
 
 
 def test_a_member_dials_in_beside_two_thousand_silent_connections(street: Street) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -93,13 +92,6 @@ def test_an_address_that_was_refused_is_dialled_after_it_is_removed_and_added() 
     node.membership.remove_static(STATIC)
 
     assert node.membership.add_static(STATIC, 1.0) == [Dial(KEY, (STATIC,))]
-
-
-@pytest.fixture
-def street(tmp_path: Path) -> Iterator[Street]:
-    street = Street(tmp_path)
-    yield street
-    street.close()
 
 
 def test_an_added_address_is_dialled_at_once_and_after_the_next_start_until_it_is_removed(

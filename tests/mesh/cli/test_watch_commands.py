@@ -9,18 +9,12 @@ import select
 import signal
 import subprocess
 import termios
-from pathlib import Path
 
 import pytest
 
 from mesh import Node
 from tests.support.commands import DEADLINE_SECONDS, arguments, environment, run
 from tests.support.street import SECONDS, Street, at, wait_until
-
-
-@pytest.fixture
-def street(tmp_path: Path) -> Street:
-    return Street(tmp_path)
 
 
 def nodes_of(node: Node) -> list[dict[str, object]]:

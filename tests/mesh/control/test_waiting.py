@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -14,13 +12,6 @@ from mesh.control.client import ControlClient
 from mesh.errors import MeshError
 from tests.support.commands import run, running
 from tests.support.street import Street, at, wait_until
-
-
-@pytest.fixture
-def street(tmp_path: Path) -> Iterator[Street]:
-    street = Street(tmp_path)
-    yield street
-    street.close()
 
 
 def commands_at(node: Node) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,18 +21,9 @@ from mesh.trust.invite_code import INVITE_SECRET_BYTES, InviteCode
 from mesh.trust.join_messages import JoinCall, NotWelcome, Welcome, decode_answer
 from peers.facts.fact import Revocation
 from tests.support.joining_parts import ANNA, BERT, asked, call_of, exchange, files, invited, joined
-from tests.support.mesh_of_homes import homes_of_one_mesh, put_facts
+from tests.support.mesh_of_homes import put_facts
 from tests.support.street import wait_until
 from tests.support.trusted_street import TrustedStreet, tls_options
-
-
-@pytest.fixture
-def street(tmp_path: Path) -> Iterator[TrustedStreet]:
-    """With the home of an admin, "kitchen"."""
-    homes_of_one_mesh(tmp_path, "kitchen")
-    street = TrustedStreet(tmp_path)
-    yield street
-    street.close()
 
 
 def test_a_stranger_without_a_certificate_gets_no_byte_while_no_code_is_open(street: TrustedStreet) -> None:

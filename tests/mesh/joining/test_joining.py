@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from base64 import b64encode
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,19 +24,9 @@ from mesh.trust.recovery_code import mesh_signer, write_recovery_code
 from peers.facts.fact import decode_fact
 from peers.facts.roster import Roster
 from tests.support.joining_parts import ANNA, BERT, SECONDS, asked, call_of, exchange, files, invited, joined, why_not
-from tests.support.mesh_of_homes import RECOVERY_CODE, SECRET, homes_of_one_mesh
+from tests.support.mesh_of_homes import RECOVERY_CODE, SECRET
 from tests.support.street import at, wait_until
 from tests.support.trusted_street import TrustedStreet
-
-
-@pytest.fixture
-def street(tmp_path: Path) -> Iterator[TrustedStreet]:
-    """With the home of an admin, "kitchen"."""
-    homes_of_one_mesh(tmp_path, "kitchen")
-    street = TrustedStreet(tmp_path)
-    yield street
-    street.close()
-
 
 # Joining
 

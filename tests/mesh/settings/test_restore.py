@@ -26,13 +26,6 @@ from tests.support.street import Street, at, types
 __all__ = ["home", "house"]
 
 
-@pytest.fixture
-def street(tmp_path: Path) -> Iterator[Street]:
-    made = Street(tmp_path)
-    yield made
-    made.close()
-
-
 def test_a_home_is_restored_as_a_new_node_with_the_same_name_mesh_peers_and_events(tmp_path: Path, home: Path) -> None:
     before = look(home)
 

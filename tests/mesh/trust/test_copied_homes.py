@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,13 +14,6 @@ from tests.support.street import at, types, wait_until
 from tests.support.trusted_street import TrustedStreet
 
 REFUSED_SECONDS = 10.0
-
-
-@pytest.fixture
-def street(tmp_path: Path) -> Iterator[TrustedStreet]:
-    street = TrustedStreet(tmp_path)
-    yield street
-    street.close()
 
 
 def test_two_machines_with_one_home_that_no_node_is_connected_with_at_once_say_so_themselves_and_nothing_is_lost(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,13 +18,6 @@ from tests.support.street import at, types, wait_until
 from tests.support.trusted_street import TrustedStreet, trusted_homes
 
 MESH = FoundedMesh()
-
-
-@pytest.fixture
-def street(tmp_path: Path) -> Iterator[TrustedStreet]:
-    street = TrustedStreet(tmp_path)
-    yield street
-    street.close()
 
 
 def revocation_of(home: Path) -> Fact:

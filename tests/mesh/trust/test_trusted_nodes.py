@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -32,13 +32,6 @@ from tests.support.street import at, wait_until
 from tests.support.trusted_street import TrustedStreet, tls_options, trusted_homes
 
 SECONDS = 15.0
-
-
-@pytest.fixture
-def street(tmp_path: Path) -> Iterator[TrustedStreet]:
-    street = TrustedStreet(tmp_path)
-    yield street
-    street.close()
 
 
 def test_nodes_of_one_mesh_synchronize(street: TrustedStreet) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,13 +11,6 @@ import pytest
 from mesh import Node
 from tests.support.commands import run
 from tests.support.street import SECONDS, Street, wait_until
-
-
-@pytest.fixture
-def street(tmp_path: Path) -> Iterator[Street]:
-    made = Street(tmp_path)
-    yield made
-    made.close()
 
 
 @pytest.fixture
