@@ -67,7 +67,7 @@ class NodeSupervisor(LoopActor):
 
     Its children are the keeper of the log, the listener, the discoverer, the supervisor of the gateway, and one session
     for each connection with a node. They fail and restart one for one, except that a failure of the keeper closes all
-    sessions. It asks down with a limit of time and children tell up; Membership decides what is done about a report.
+    sessions. It asks children with a limit of time, and they report without waiting; Membership decides what follows.
     """
 
     def __init__(
@@ -178,7 +178,7 @@ class NodeSupervisor(LoopActor):
         return dict(self._membership.static)
 
     def change_peers(self, gone: Sequence[str], wanted: Sequence[str]) -> None:
-        """Dial static addresses no more, and others from now on."""
+        """Stop dialling the static addresses `gone`, and dial those in `wanted`."""
         for address in gone:
             self._perform(self._membership.remove_static(address))
         for address in wanted:

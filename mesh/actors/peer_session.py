@@ -81,9 +81,9 @@ class PeerSession(SessionBase[RunPeerSync]):
         self._error: SyncError | None = None
         """What ended the link; the report of the disconnect that follows names it."""
         self._impostor = ""
-        """Why the other end is not the node as which it greeted."""
+        """Why the other end is not the node that its greeting names; empty if it may be."""
         self._left = ""
-        """Why this end left the link."""
+        """Why this end left the link; empty if it did not."""
         self._is_taken = False
         """Whether the last link ended because another run of one of the two nodes is connected."""
         self._reported_state = ""
@@ -388,7 +388,7 @@ def _why_ended(error: SyncError) -> str:
         return f"it heard nothing from us for {seconds}" if error.received else f"no answer for {seconds}"
     if error.type == TAKEN:
         return f"it turns us away: {TAKEN_REASON}" if error.received else TAKEN_REASON
-    if not error.received or error.type == "store":  # which says whose disk it is
+    if not error.received or error.type == "store":  # its description says whose disk failed
         return error.description
     detail = "" if error.description == error.type else f" ({error.description})"
     return f"it sent {error.type}{detail}"

@@ -331,7 +331,7 @@ class SyncCore(metaclass=_Role):
             self.reading.spend(cost, len(frame), self.reading.cpu_ms() - began_ms)
 
     def cost(self, message: Message) -> int:
-        """Hook: as how many messages that bring no events it counts. It is not handled yet."""
+        """Hook: what `message`, which is not handled yet, takes of the budget: a number of messages without events."""
         return 1
 
     def decode(self, frame: bytes) -> Message:

@@ -42,12 +42,12 @@ ASK_AGAIN_MS = 100.0
 
 
 def no_gathering() -> float:
-    """The answer of an end with few neighbours: what it has to tell is told at once."""
+    """The `gather_ms` of a node with few neighbours: it sends at once what it has to tell."""
     return 0.0
 
 
 def nothing_held(_node_id: str | None) -> Sequence[str]:
-    """The answer of an end that has no other connections."""
+    """The `held` of a node that has no other connections."""
     return ()
 
 
@@ -87,7 +87,7 @@ class RunSession(SessionMessages):
         self.release = release
         self.connection_id = ""
         self._greeting: Greeting | None = None
-        """That of the other end, while it is not decided whether to accept it."""
+        """The greeting of the other end, until it is decided whether to accept it."""
         self._held = held
         self._gather_ms = gather_ms
         self.behind = Behind()
@@ -104,7 +104,7 @@ class RunSession(SessionMessages):
         return RunProtocol()
 
     def _begin_link(self) -> None:
-        """What is known of a link that has just begun."""
+        """Reset what is known of the link: it has just begun."""
         self._progress = LinkProgress(self._progress.synced)
         self._greeting = None
         self._is_greeted = False
@@ -284,7 +284,7 @@ class RunSession(SessionMessages):
         self._progress.patience.note(answer_ms)
 
     def patience_ms(self) -> float:
-        """What is on its way beyond the window, since a run goes as a whole, gets more time."""
+        """Runs are sent whole, so more bytes than the window may be on their way: these get more time."""
         beyond = self._progress.bytes_in_flight - self._progress.pace.window
         return self._progress.patience.limit_ms(super().patience_ms()) + max(0, beyond) / SLOW_BYTES_PER_MS
 
@@ -298,7 +298,7 @@ class RunSession(SessionMessages):
         return self._replication.position
 
     def on_silence(self) -> None:
-        """Also while a long message of theirs comes in over a slow link: they hear nothing else from us until it is here."""
+        """Send a ping also while a long message comes in over a slow link: else the other end would get nothing from us."""
         if self._is_pinging and self._last_sign > self._last_traffic:
             self.send_ping_again()
         else:
@@ -351,7 +351,7 @@ class RunSession(SessionMessages):
         self._progress.checks.end()
 
     def _settle(self) -> None:
-        """Something was sent, confirmed, committed or found out, or our log grew: what follows for those who ask."""
+        """After anything was sent, confirmed, committed or found out, or our log grew: update `synced`, checks and state."""
         if not self.authenticated or not self.connected:
             return
         if self._replication.is_settled:
@@ -364,7 +364,7 @@ class RunSession(SessionMessages):
         self._show_state()
 
     def _with_peer(self, step: Callable[[], None]) -> None:
-        """Let Replication do something, then look what has changed; once for all steps that follow from this one at once."""
+        """Run a step of Replication, then update what depends on it; steps that it causes meanwhile share that update."""
         is_first, self._is_stepping = not self._is_stepping, True
         try:
             step()

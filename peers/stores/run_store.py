@@ -49,9 +49,9 @@ class Pen(NamedTuple):
     """Of this node, for the birth of an epoch."""
 
     def may_sign(self, node_id: str) -> bool:
-        """Whether an event with this node id in its `created` may be one of this node: no other node's.
+        """Whether this node may sign an event with this node id in its `created`: not one of another node.
 
-        The log of a client, whose id is no node's, has events of all: no node takes its entries.
+        A client may sign all in its own log: no node takes entries from there.
         """
         if NODE_MARK not in node_id or NODE_MARK not in self.node_id:
             return True
@@ -73,7 +73,7 @@ class RunState:
     hollow: int = 0
     """Entries whose events are wanted."""
     refused: int = 0
-    """Entries whose events came and are none by the limits of this release."""
+    """Entries whose events came, and which the limits of this release do not allow."""
     waiting: int = 0
     """Copies of events whose time is after `until_ms`: they are held, and not shown."""
     epoch: Epoch | None = None
@@ -99,12 +99,12 @@ class Change(NamedTuple):
 
 
 class Limited(NamedTuple):
-    """An epoch whose limit by the facts of the mesh is another now."""
+    """An epoch whose limit was changed by facts of the mesh."""
 
     key: bytes
     """Its public key."""
     counts_more: bool = False
-    """Entries count now that were here and did not."""
+    """Whether entries that were here count now, and did not before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,31 +128,31 @@ class Taken:
     nothing of them was known.
     """
     ends: Mapping[Epoch, EpochEnd] = field(default_factory=dict)
-    """The epochs whose end is another now."""
+    """The epochs whose end has changed, with the new one."""
     hollow: tuple[Dot, ...] = ()
-    """Entries that are hollow now and were not, or have to be said again since their epoch was cut."""
+    """Entries that became hollow, and those to be named to others again, since their epoch was cut."""
     proven: tuple[Epoch, ...] = ()
-    """Epochs whose fork is proven now, or by another proof."""
+    """Epochs whose fork became proven, or is proven by another proof than before."""
     forks: Mapping[bytes, int] = field(default_factory=dict)
     """Of the keys that signed these: how many of their epochs are proven to have forked."""
     is_unfinished: bool = False
     """Of `adopt`: there may be more to adopt."""
     is_revised: bool = False
-    """Another copy of an event is shown."""
+    """Whether another copy of an event is shown than before."""
     revised: tuple[Created, ...] = ()
     """Those events; also those of which a copy is shown in the place of one that was cleaned."""
     undone: tuple[Created, ...] = ()
-    """Events that are undone now and were not, whether they are here or not."""
+    """Events that became undone, whether they are here or not."""
     restored: tuple[Created, ...] = ()
     """Events that were undone and are no more, since another copy of the `logux/undo` is shown."""
     cleaning: Cleaning = NOTHING_CLEANED
-    """What `keep_last` of these entries did."""
+    """What was cleaned and changed because of `keep_last` in these entries."""
     facts: tuple[Fact, ...] = ()
     """Of `learn`: those that are new here, in an order in which each comes after those that its signer needs."""
     roster: Roster | None = None
-    """If there are such: what follows from all facts now."""
+    """If there are new facts: what follows from all of them together."""
     limited: Mapping[Epoch, Limited] = field(default_factory=dict)
-    """Epochs that count up to another entry by the facts of the mesh, or that came and do not count without end."""
+    """Epochs that, by the facts of the mesh, count up to another entry than before, or are new and have such a limit."""
 
 
 class RunStore(KeptBeside, KeepsArrivals, Protocol):
@@ -266,9 +266,10 @@ class RunStore(KeptBeside, KeepsArrivals, Protocol):
 
         Once a fact is known, these facts and the births that are here say how far epochs count:
 
-        - those of a member without end; those of a key without a certificate that holds not at all;
-        - of a key that is revoked, or has left, those that are tips of its cut up to there; those from which the birth of one
-          goes on that counts up to the entry that it names; the others not at all, once the births of all tips are here.
+        - an epoch of a member counts without end; one of a key without a valid certificate does not count at all;
+        - of a key that is revoked, or has left: an epoch that is a tip of its cut counts up to that tip; one that the birth of
+          a counting epoch names counts up to the entry named there; the others do not count, once the births of all tips are
+          here.
         """
 
     def roster(self) -> Roster | None:
@@ -284,10 +285,10 @@ class RunStore(KeptBeside, KeepsArrivals, Protocol):
         """
 
     def mesh_end(self) -> MeshEnd | None:
-        """Which facts these are; None without a mesh."""
+        """The digest of these facts; None without a mesh."""
 
     def ends(self) -> dict[Epoch, EpochEnd]:
-        """The vector: the end of each epoch of which anything is held or proven, but for those of which nothing can count."""
+        """The vector: the end of each epoch of which anything is held or proven. Without those of which nothing can count."""
 
     def birth(self, epoch: Epoch) -> Birth | None:
         """The birth of an epoch, if it is known."""
@@ -316,7 +317,7 @@ class RunStore(KeptBeside, KeepsArrivals, Protocol):
         """
 
     def signature(self, epoch: Epoch) -> tuple[int, bytes]:
-        """The last signed seq of an epoch that counts, and its signature; (0, b"") without one."""
+        """The last seq of an epoch that is signed and counts, and its signature; (0, b"") without one."""
 
     def blocks(self, epoch: Epoch, *, before: int | None = None, limit: int = 16) -> list[Block]:
         """The signed blocks of an epoch, the last one first: of runs that begin before the seq `before`."""

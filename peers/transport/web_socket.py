@@ -341,7 +341,7 @@ def _respond(wire: ServerConnection, method: str, answer: HttpAnswer) -> Respons
 
 
 def _is_passing(error: Exception) -> bool:
-    """Whether there was no answer at all, or one that asks for another attempt later."""
+    """Whether another attempt may succeed: there was no answer at all, or one that asks for it."""
     if isinstance(error, InvalidStatus):
         return error.response.status_code == http.HTTPStatus.SERVICE_UNAVAILABLE
     return isinstance(error.__cause__, EOFError)

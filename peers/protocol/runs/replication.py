@@ -74,18 +74,18 @@ class Replication:
         self._taking = Taking(role, self.other, self._forks)
         self._reconciliation: Reconciliation | None = None
         self._hollow = self._their_hollow = WantedEvents.of(())
-        """What the greetings say of hollow entries."""
+        """The hollow entries of this end and of the other one, as the greetings name them."""
         self._hollow_spans: list[Span] = []
-        """All of ours, also where the greeting has no room."""
+        """All our hollow entries, also those that the greeting has no room for."""
         self._unheard = 0
         """Entries that the other end wants and has not named yet, though it was asked."""
         self._is_serving = False
-        """Whether it was not given all yet that it wanted at its greeting."""
+        """Whether the other end still has to get events that it wanted at its greeting."""
         self._wants_unknown = False
-        """Whether the other end wants events, and has not said which: nothing new since we met."""
+        """Whether the other end wants events, but its greeting did not name them."""
         self._has_said_hollow = False
         self._last_position = 0
-        """At our greeting."""
+        """The last position of our log at our greeting."""
         self._is_met = False
         self._behind: set[Epoch] = set()
         """Epochs of which the other end has more."""
@@ -220,7 +220,7 @@ class Replication:
         self.go_on()
 
     def _compare_hollow(self) -> None:
-        """What their greeting had no room for is asked, unless it is the same at both ends, or nothing new."""
+        """Ask for the hollow entries that their greeting had no room to name, unless both ends have the same or none is new."""
         theirs = self._their_hollow
         is_same = self._hollow.digest == theirs.digest
         self._wants.call(self._hollow_spans if is_same else theirs.spans)
@@ -293,11 +293,11 @@ class Replication:
             self.go_on()
 
     def accept(self) -> None:
-        """The limits admit again what was declined on this link."""
+        """Take again what the limits declined on this link: they admit it now."""
         self._taking.accept()
 
     def on_room(self) -> None:
-        """What others wrote is taken again."""
+        """Take again what others wrote: the disk has room."""
         self._taking.go_on()
 
     # Commits
