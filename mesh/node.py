@@ -224,7 +224,7 @@ class Node(LoopService, AppNode):
         return self._change_peer(address, is_wanted=True)
 
     def remove_peer(self, address: str) -> Later[None]:
-        """Stop to dial an address of `add_peer`, and close its connection unless discovery has found that node, too.
+        """Stop dialling an address of `add_peer`, and close its connection unless discovery has found that node, too.
 
         Fails with MeshError for any other address, also for one of `peers=`.
         """

@@ -42,11 +42,11 @@ class EpochRules(RunRows):
         super().__init__()
         self._epochs: dict[Epoch, EpochRow] = {}
         self._open_runs: dict[Epoch, OpenRun] = {}
-        """Of epochs that grew last; the last one last."""
+        """The last runs of the epochs that grew last, in that order."""
         self._unadopted: dict[Epoch, int] = {}
         """Epochs that have entries which do not count: from this seq on they have not been looked at."""
         self._forks: dict[bytes, int] = {}
-        """Of each key, how many epochs are proven to have forked."""
+        """How many epochs of each key are proven to have forked."""
         self._origins: dict[Epoch, str | None] = {}
         self._vouching: set[Epoch] = set()
         """Epochs with entries by which their node vouches for others; or those that were taken back."""
@@ -185,7 +185,7 @@ class EpochRules(RunRows):
         return tuple([Tip(row.epoch, row.last, self._head_of(row.epoch, row.last)) for row in newest])
 
     def _with_ancestors(self, rows: Sequence[EpochRow]) -> dict[Epoch, EpochRow]:
-        """Those of these epochs of which all is here that they went on from: else their key could still write it.
+        """These epochs, by name. Left out are those with ancestors that are not all here: their key could still write the rest.
 
         A birth says itself which entry that is, and it counts up to there where the epoch counts that was born.
         """

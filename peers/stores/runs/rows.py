@@ -63,19 +63,19 @@ class EpochRow(msgspec.Struct, frozen=True, gc=False):
     born: bytes
     """Its birth, encoded: it is not decoded before it is asked for, since a store may have many."""
     seq: int = 0
-    """Of the last entry taken, counting or not; 0 if only a proof is known."""
+    """Seq of the last entry taken, whether it counts or not; 0 if only a proof is known."""
     head: bytes = NO_HEAD
-    """At that entry."""
+    """The head at that entry."""
     first: int = 1
-    """Of the last run."""
+    """Seq of the first entry of the last run."""
     grown: int = 0
     """The position of the last entry."""
     cut: Cut | None = None
-    """Of the proof of its fork. Its head is ours at that seq, once we have taken so much."""
+    """The cut of the proof of its fork. Its head is ours at that seq, once we have taken so much."""
     mark: bytes = b""
-    """Of that proof."""
+    """The mark of that proof."""
     limit: Cut | None = None
-    """Up to where it counts by the facts of the mesh, as `cut`. Not kept on disk: it follows from these and from births."""
+    """The last entry that counts by the facts of the mesh, and its head. Not on disk: it follows from facts and births."""
 
     @property
     def birth(self) -> Birth:
@@ -89,7 +89,7 @@ class EpochRow(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def bound(self) -> Cut | None:
-        """The first of `cut` and `limit`; None if neither is there."""
+        """That of `cut` and `limit` with the smaller seq; None if neither is there."""
         limit, cut = self.limit, self.cut
         return cut if limit is None or (cut is not None and cut.seq <= limit.seq) else limit
 
@@ -105,7 +105,7 @@ class EpochRow(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def end(self) -> EpochEnd:
-        """As a vector says it: NOTHING, also of a fork, where the mesh lets nothing count."""
+        """What a vector says of it. It is NOTHING, also for a fork, if by the facts of the mesh no entry counts."""
         if self.limit is not None and not self.limit.seq:
             return NOTHING
         bound = None if self.cut is None and self.limit is None else self.bound
@@ -123,7 +123,7 @@ class RunRow(NamedTuple):
     before: bytes
     """The head at the end of the run before it."""
     head: bytes
-    """At its last entry."""
+    """The head at its last entry."""
     kinds: bytes
     """One byte for each entry. A store may keep nothing for a run whose entries are all OWN."""
     signature: bytes
@@ -134,9 +134,9 @@ class Standing(NamedTuple):
     """Where one entry stands."""
 
     position: int
-    """Of the entry itself, not of a fill."""
+    """The position of the entry itself, not of a fill."""
     state: EntryState
-    """Whether the entry counts is not looked at."""
+    """The same whether the entry counts or not."""
     item: Entry | bytes
     """The copy of the event, shown or aside, if it is held; else the leaf."""
 
@@ -155,13 +155,12 @@ class RunRows(EventRows):
 
     **Copies.** One row for each copy of an event, known by the `position` of the entry or fill that it came with. Of the
     copies of one `created`, one is shown (or is the tombstone in its place); the others are aside, with `added` 0, or wait for
-    their time, with `added` WAITS. `dot` of
-    a copy says where it was first seen; it may be changed. `tombstone` of a copy that was cleaned is its *leaf*; it has no
-    body, no extra and no local. One that was cleaned by a release without leaves has the digest of its body there instead, no
-    `dot`, and no entry: its position is before those of all entries.
+    their time, with `added` WAITS. `dot` of a copy says where it was first seen; it may be changed. `tombstone` of a copy that
+    was cleaned is its *leaf*; it has no body, no extra and no local. One that was cleaned by a release without leaves has the
+    digest of its body there instead, no `dot`, and no entry: its position is before those of all entries.
 
     **Entries.** Each (epoch, seq) has a position, which never changes; a *span* says it for entries whose seqs and
-    positions follow each other. At that position is one of three: the row of the copy that came with the entry; a *further*
+    positions follow each other. At that position is one of these: the row of the copy that came with the entry; a *further*
     row with the position of another copy's row; a *hollow* row. A *fill* has a position too, and the dot that it fills; at
     its position is the row of the copy that came with it, a further row if it was here already.
 
@@ -280,7 +279,7 @@ class RunRows(EventRows):
         """The entries from `first` to `last`, in order. Raises StoreError (damage) if one has no place."""
 
     def _items(self, epoch: Epoch, first: int, last: int) -> Items:
-        """`Standing.item` of each of them; of an event what others are sent is enough."""
+        """`Standing.item` of each of them. An event may lack what others are not sent."""
         return tuple([standing.item for standing in self._read(epoch, first, last)])
 
     @abstractmethod

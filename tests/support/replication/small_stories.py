@@ -61,20 +61,22 @@ def two_faces(kit: Kit, common: int, left: int, right: int) -> tuple[SmallStage,
     return stage, one, other
 
 
-def hidden_fork(kit: Kit) -> None:
-    """One home has the longer branch, the other one the shorter: the longer one finds that they differ."""
-    stage, one, other = two_faces(kit, 2, 2, 5)
+def each_meets_one_face(kit: Kit, common: int, left: int, right: int) -> None:
+    """Each home meets one of the `two_faces`, then the homes meet."""
+    stage, one, other = two_faces(kit, common, left, right)
     stage.meet(stage.homes[0], one)
     stage.meet(stage.homes[1], other)
     stage.end()
+
+
+def hidden_fork(kit: Kit) -> None:
+    """One home has the longer branch, the other one the shorter: the longer one finds that they differ."""
+    each_meets_one_face(kit, 2, 2, 5)
 
 
 def fork_of_equal_length(kit: Kit) -> None:
     """Both branches have the same number of entries, and nothing else differs."""
-    stage, one, other = two_faces(kit, 1, 2, 2)
-    stage.meet(stage.homes[0], one)
-    stage.meet(stage.homes[1], other)
-    stage.end()
+    each_meets_one_face(kit, 1, 2, 2)
 
 
 def fork_among_what_is_not_named(kit: Kit) -> None:
@@ -138,18 +140,12 @@ def one_created_in_two_branches(kit: Kit) -> None:
 
 def long_fork(kit: Kit) -> None:
     """The histories parted many runs ago: their heads are compared backwards, in several messages."""
-    stage, one, other = two_faces(kit, 3, 40, 33)
-    stage.meet(stage.homes[0], one)
-    stage.meet(stage.homes[1], other)
-    stage.end()
+    each_meets_one_face(kit, 3, 40, 33)
 
 
 def fork_at_the_first_entry(kit: Kit) -> None:
     """A home of which nothing was written yet is copied while it runs: nothing is common, and these are two epochs."""
-    stage, one, other = two_faces(kit, 0, 3, 4)
-    stage.meet(stage.homes[0], one)
-    stage.meet(stage.homes[1], other)
-    stage.end()
+    each_meets_one_face(kit, 0, 3, 4)
 
 
 def runs_that_close_elsewhere(kit: Kit) -> None:
