@@ -23,7 +23,7 @@ class Redial:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Stop the session of `key` for good; the other end is told the `reason`."""
+    """Stop the session of `key` for good; the other end gets the `reason`."""
 
     key: str
     reason: str

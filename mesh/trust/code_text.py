@@ -1,8 +1,8 @@
 """Codes that people copy and type: symbols of Crockford's base32 in groups of five, with a check that needs no network.
 
 The symbols leave out I, L, O and U. Small letters are read like capitals, O as 0, I and L as 1; hyphens and spaces are left
-out. The last bits are a hash of the others: a code in which one symbol was mistyped is told from a good one, and the group that
-has the error is named, by trying all symbols in its places.
+out. The last bits are a hash of the others, so a code with one mistyped symbol is found to be wrong, and the group that has
+the error is named, by trying all symbols in its places.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def _what_it_has(home: Home) -> str:
 
 
 def _is_founded(home: Home, code: str) -> bool:
-    """Whether the log has the facts of the mesh with this code, which finishes the rest; also if that cannot be told."""
+    """Whether the log has the facts of the mesh with this code, which finishes the rest; also if that cannot be found out."""
     try:
         with log_of(home, mesh_signer(code).public, "") as store:
             return bool(store.facts())

@@ -26,11 +26,11 @@ CALM_HAVE_MS = 250.0
 RELAY_MS = 20.0
 """How long events of others wait at least before they are passed on: time enough to hear who has them already."""
 MAX_RELAY_MS = 200.0
-"""The same at most. In between it is a multiple of the time of an answer, which takes long where everybody is busy."""
+"""The same at most. In between it is a multiple of the time of an answer, which takes long where all nodes are busy."""
 SERVED_MS = 2_000.0
 """How long they wait at least where the other end says that it is connected with the node that writes them."""
 LINKS_MS = 10.0
-"""For each other connection: so long after a change the other end is told of them, of all that changed meanwhile at once."""
+"""So long after a change in the other connections of this node they are sent, all that changed meanwhile at once."""
 COMPARE_MS = 2_000.0
 """After the other end named less of an epoch than is here, before it is looked whether that is the same."""
 FEW_OF_ADDRESS = 16
@@ -41,7 +41,7 @@ MAX_CROWD_MS = 250.0
 SPREAD = 3
 """By how many times longer a summary is held at most before it is passed on."""
 SLOW_GATHER_MS = 1_000.0
-"""Where answers take long, what was committed is told no more often."""
+"""Where answers take long, what was committed is announced no more often."""
 
 
 class RunRelaying(RunSession):
@@ -76,7 +76,7 @@ class RunRelaying(RunSession):
         """Those that are still to be heard of."""
         self._is_woken = False
         self._is_untold = self._is_urgent = False
-        """Whether there is something for a `have`, and whether the other end may pass it on unless it is told."""
+        """Whether there is something for a `have`, and whether the other end may pass it on if it gets none."""
         self._links: frozenset[bytes] = frozenset()
         """With which other nodes the other end is connected, as it says."""
         self._told_links: frozenset[bytes] = frozenset()
@@ -113,7 +113,7 @@ class RunRelaying(RunSession):
         return self._relays.limit(self.runs.state.last_position, self._replication.other.has)
 
     def on_untold(self) -> None:
-        self._is_untold = True  # told when all commits of this turn are heard of
+        self._is_untold = True  # announced when all commits of this turn are known
 
     def on_doubt(self) -> None:
         if not self.is_timing("compare"):
@@ -165,7 +165,7 @@ class RunRelaying(RunSession):
         writers = {piece.epoch: piece.birth.key[:LINK_BYTES] for taken in commits for piece in taken.pieces}
         calm = (self._told_links & self._links) | {self._neighbours.other(self)}
         self._is_urgent |= any(writers.get(epoch) not in calm for epoch in ends)
-        # Far behind too: in a burst everybody is, and a wait costs no throughput, since a group goes as a whole.
+        # Far behind too: in a burst all are, and a wait costs no throughput, since a group goes as a whole.
         lacked = {epoch: seq for epoch, seq in ends.items() if other.has(epoch) < seq}
         is_served = all(writers.get(epoch) in self._links for epoch in lacked)
         if self._relays.note(self.runs.state.last_position, lacked, is_patient=is_served):
@@ -202,14 +202,14 @@ class RunRelaying(RunSession):
         super().send_pong()
 
     def _gathering_ms(self) -> float:
-        """On a slow link too one message for many: what is told there comes late anyhow, and makes all else later."""
+        """On a slow link too one message for many: what is sent there comes late anyhow, and makes all else later."""
         usual_ms = self._progress.patience.usual_ms
         crowd = self._neighbours.crowd(self) - FEW_OF_ADDRESS
         crowd_ms = min(CROWD_GATHER_MS * crowd, MAX_CROWD_MS)
         return max(self._gather_ms(), crowd_ms, min(usual_ms / 4, SLOW_GATHER_MS) if usual_ms > SOON_ANSWER_MS else 0)
 
     def _wait(self) -> None:
-        # Others tell after a commit, as this end answers; and they may gather still, though we told early.
+        # Others announce after a commit, as this end answers; they may gather still, though we announced early.
         answers_ms = 4 * self._progress.patience.usual_ms
         wait_ms = max(RELAY_MS, min(answers_ms, MAX_RELAY_MS))
         if self._relays.is_patient:

@@ -73,7 +73,7 @@ class WiredNetwork(ABC):
     """
 
     refusal = b""
-    """What a connection is told that is turned away before anything of it is read."""
+    """What a connection gets that is turned away before anything of it is read."""
 
     def __init__(
         self,

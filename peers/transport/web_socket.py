@@ -61,7 +61,7 @@ REFUSAL = (
     f"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: {len(FULL)}\r\n\r\n"
     f"{FULL}"
 ).encode()
-"""What a connection is told that is turned away unread, unless it expects TLS."""
+"""What a connection gets that is turned away unread, unless it expects TLS."""
 
 OnRequest = HttpAnswer | None | Later[HttpAnswer | None]
 """An answer to an HTTP request, now or later; None accepts it."""

@@ -1,4 +1,4 @@
-"""ClientReplies: what @logux/client is told about each event that it sent, as a Logux server tells it."""
+"""ClientReplies: the answers of a Logux server to @logux/client about each event that it sent."""
 
 from __future__ import annotations
 

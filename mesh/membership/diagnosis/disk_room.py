@@ -21,7 +21,7 @@ class DiskUse:
 
 
 class DiskRoom:
-    """Looks when it is told to."""
+    """Whether the disk of the home has room for events; it looks at each call of `look` only."""
 
     def __init__(self, limits: Limits, use: DiskUse) -> None:
         self.limit = ""
