@@ -39,6 +39,11 @@ class Bucket:
         """After how many ms so much is there; 0 if it is. With 0: until there is no debt."""
         return max(0.0, amount - self._fill(now_ms)) / self._per_ms
 
+    @property
+    def is_owing(self) -> bool:
+        """Whether there was a debt when somebody looked last."""
+        return self._left < 0
+
     def _fill(self, now_ms: float) -> float:
         passed_ms, self._at_ms = max(0.0, now_ms - self._at_ms), max(self._at_ms, now_ms)
         self._left = min(self._most, self._left + passed_ms * self._per_ms)
@@ -60,6 +65,11 @@ class OtherBudget:
         pairs = zip(self._buckets.items(), amounts, strict=True)
         return [limit for (limit, bucket), amount in pairs if bucket.take(amount, now_ms)]
 
+    @property
+    def is_owing(self) -> bool:
+        """Whether there was a debt at the last `take`."""
+        return any(bucket.is_owing for bucket in self._buckets.values())
+
     def wait_ms(self, now_ms: float) -> float:
         """Until there is no debt."""
         return max([bucket.wait_ms(0, now_ms) for bucket in self._buckets.values()])
@@ -77,13 +87,17 @@ class LinkBudget:
         self._hits = hits
         self._clock = clock
 
-    def spend(self, who: str, messages: float, size: int, cpu_ms: float) -> None:
-        """`who` sent so many messages of `size` bytes in all, which took so much processor time."""
+    def spend(self, who: str, messages: float, size: int, cpu_ms: float) -> bool:
+        """`who` sent so many messages of `size` bytes in all, which took so much processor time.
+
+        Returns whether there is a debt.
+        """
         now, amounts = self._clock.elapsed_ms(), (messages, size, cpu_ms)
         for limit in self._own.take(amounts, now):
             self._hits.note(limit, who)
         if self.of_address is not None and self.of_address.take(amounts, now):
             self._hits.note("links_of_address", who)
+        return self._own.is_owing or (self.of_address is not None and self.of_address.is_owing)
 
     def wait_ms(self) -> float:
         """How long to read nothing."""
@@ -101,6 +115,11 @@ class OriginBudget:
         self._bytes = Bucket(limits.bytes_per_day / DAY_SECONDS, limits.bytes_per_day)
         self._epochs = Bucket(limits.epochs_per_hour / HOUR_SECONDS, limits.epochs_at_once)
         self._others = Bucket(limits.epochs_of_others_per_second, limits.epochs_at_once)
+
+    @property
+    def is_owing(self) -> bool:
+        """Whether there was a debt when somebody looked last."""
+        return self._events.is_owing or self._bytes.is_owing or self._others.is_owing
 
     def spend(self, who: str, events: int, size: int) -> None:
         """It sent so many events of `size` bytes in all."""
