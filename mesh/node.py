@@ -34,7 +34,7 @@ from mesh.settings.home import Home
 from mesh.settings.kept_peers import KeptPeers
 from mesh.settings.paths import default_home
 from mesh.trust.new_mesh import ShowCode
-from mesh.views.fold import Apply
+from mesh.views.state import Apply
 from mesh.views.view import View
 from peers.clock import Undo
 from peers.emitter import Emitter
