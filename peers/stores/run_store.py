@@ -78,6 +78,8 @@ class RunState:
     """Copies of events whose time is after `until_ms`: they are held, and not shown."""
     epoch: Epoch | None = None
     """The one that the next own entry continues; None: it begins a new one."""
+    has_unadopted: bool = False
+    """Whether `adopt` may find something."""
 
 
 class Change(NamedTuple):

@@ -17,7 +17,7 @@ from peers.events.piece import Piece
 from peers.events.proof import Block, Proof
 from peers.events.run import OWN, VOUCHED, RunHash
 from peers.facts.fact import MAX_TIPS, Tip
-from peers.stores.run_store import Change
+from peers.stores.run_store import Change, RunState
 from peers.stores.runs.rows import EpochRow, RunRow, RunRows, Standing
 
 T = TypeVar("T")
@@ -52,6 +52,22 @@ class EpochRules(RunRows):
         """Epochs with entries by which their node vouches for others; or those that were taken back."""
         self._journal: list[tuple[dict[Any, Any], Any, Any]] = []
         """What was in these tables before the transaction, in the order of its changes."""
+
+    @property
+    def state(self) -> RunState:
+        numbers = self._numbers
+        return RunState(
+            last_added=numbers.last_added,
+            last_position=numbers.last_position,
+            events=numbers.events,
+            clock_ms=numbers.clock_ms,
+            conflicts=numbers.conflicts,
+            hollow=numbers.hollow,
+            refused=numbers.refused,
+            waiting=numbers.waiting,
+            epoch=numbers.epoch,
+            has_unadopted=bool(self._unadopted),
+        )
 
     def _begin(self) -> None:
         """Read what is kept in memory: a store that opens calls it. The next own entry begins a new epoch."""

@@ -18,7 +18,7 @@ from peers.events.epoch import END_BYTES, KEY_BYTES, NO_HEAD, NOTHING, Birth, Ep
 from peers.events.proof import Cut, Proof
 from peers.facts.fact import Fact
 from peers.stores.event_rows import EventNumbers, EventRows
-from peers.stores.run_store import Change, RunState
+from peers.stores.run_store import Change
 from peers.stores.runs.undoing import UndoTable
 
 _KEPT_BIRTHS = 256
@@ -173,21 +173,6 @@ class RunRows(EventRows):
 
     def __init__(self) -> None:
         self._numbers = RunNumbers()
-
-    @property
-    def state(self) -> RunState:
-        numbers = self._numbers
-        return RunState(
-            last_added=numbers.last_added,
-            last_position=numbers.last_position,
-            events=numbers.events,
-            clock_ms=numbers.clock_ms,
-            conflicts=numbers.conflicts,
-            hollow=numbers.hollow,
-            refused=numbers.refused,
-            waiting=numbers.waiting,
-            epoch=numbers.epoch,
-        )
 
     # Copies. `_shown`, `_set_local` and others as in EventRows; `_bury` is a rule here
 
