@@ -14,7 +14,7 @@ from peers.events.columns import Items
 from peers.events.created import Created
 from peers.events.dot import Dot, Epoch
 from peers.events.entry import Entry
-from peers.events.epoch import END_BYTES, KEY_BYTES, NO_HEAD, NOTHING, Birth, EpochEnd
+from peers.events.epoch import END_BYTES, KEY_BYTES, NAME_BYTES, NO_HEAD, NOTHING, Birth, EpochEnd
 from peers.events.proof import Cut, Proof
 from peers.facts.fact import Fact
 from peers.stores.event_rows import EventNumbers, EventRows
@@ -23,6 +23,9 @@ from peers.stores.runs.undoing import UndoTable
 
 _KEPT_BIRTHS = 256
 """Decoded births that are kept in memory."""
+
+NOTHING_COUNTS = Cut(0, NO_HEAD)
+"""Of an epoch."""
 
 EntryState = Literal["held", "cleaned", "hollow", "refused"]
 
@@ -76,6 +79,8 @@ class EpochRow(msgspec.Struct, frozen=True, gc=False):
     """Of that proof."""
     limit: Cut | None = None
     """Up to where it counts by the facts of the mesh, as `cut`. Not kept on disk: it follows from these and from births."""
+    is_led: bool = False
+    """Whether this is the history that these facts name, so that `cut` does not matter. Not kept on disk."""
 
     @property
     def birth(self) -> Birth:
@@ -88,9 +93,16 @@ class EpochRow(msgspec.Struct, frozen=True, gc=False):
         return self.born[:KEY_BYTES]
 
     @property
+    def is_aside(self) -> bool:
+        """Whether it is another history than the facts name, put aside under a name of its own: it never counts."""
+        return len(self.epoch) > 2 * NAME_BYTES
+
+    @property
     def bound(self) -> Cut | None:
         """The first of `cut` and `limit`; None if neither is there."""
         limit, cut = self.limit, self.cut
+        if self.is_led:
+            return limit
         return cut if limit is None or (cut is not None and cut.seq <= limit.seq) else limit
 
     @property
@@ -101,7 +113,8 @@ class EpochRow(msgspec.Struct, frozen=True, gc=False):
 
     def counts(self, seq: int) -> bool:
         """Whether an entry with this seq is not after the bound."""
-        return (self.cut is None or seq <= self.cut.seq) and (self.limit is None or seq <= self.limit.seq)
+        is_cut = self.cut is not None and seq > self.cut.seq and not self.is_led
+        return not is_cut and (self.limit is None or seq <= self.limit.seq)
 
     @property
     def end(self) -> EpochEnd:
@@ -110,7 +123,12 @@ class EpochRow(msgspec.Struct, frozen=True, gc=False):
             return NOTHING
         bound = None if self.cut is None and self.limit is None else self.bound
         head = bound.head if bound is not None and bound.seq <= self.seq else self.head
-        return EpochEnd(self.last, head[:END_BYTES], self.mark)
+        return EpochEnd(self.last, head[:END_BYTES], b"" if self.is_led else self.mark)
+
+
+def signed_name(epoch: Epoch) -> Epoch:
+    """The name under which the entries of an epoch were signed: of one that is aside, that which it had."""
+    return epoch[: 2 * NAME_BYTES]
 
 
 class RunRow(NamedTuple):
@@ -301,6 +319,10 @@ class RunRows(EventRows):
     @abstractmethod
     def _put_epochs(self, rows: Sequence[EpochRow]) -> None:
         """Add these, or put them in place of those with the same names."""
+
+    @abstractmethod
+    def _rename_epoch(self, epoch: Epoch, name: Epoch) -> None:
+        """Let all rows of an epoch, but its proof, be those of another name, which is new."""
 
     @abstractmethod
     def _put_runs(self, rows: Sequence[RunRow]) -> None:
