@@ -9,7 +9,7 @@ from mesh.membership.actions import Notice
 from mesh.membership.status import Status
 from mesh.node_log import NodeLog
 from mesh.settings.config import WAIT_SECONDS
-from mesh.views.fold import Apply
+from mesh.views.state import Apply
 from mesh.views.view import View
 from peers.clock import Undo
 from peers.later import Later

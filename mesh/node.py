@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random, SystemRandom
@@ -33,7 +34,7 @@ from mesh.settings.home import Home
 from mesh.settings.kept_peers import KeptPeers
 from mesh.settings.paths import default_home
 from mesh.trust.new_mesh import ShowCode
-from mesh.views.fold import Apply
+from mesh.views.state import Apply
 from mesh.views.view import View
 from peers.clock import Undo
 from peers.emitter import Emitter
@@ -119,7 +120,8 @@ class Node(LoopService, AppNode):
         self._name, self._mesh, self._existing = name, mesh, existing
         own = [ONLY_HERE] if open is True and interfaces is None else interfaces
         self._discovery = DiscoveryOptions(mdns, own, requery_seconds)
-        self._role, self._limits = role, limits or Limits()
+        self._role = role
+        self._limits = replace(limits or Limits())  # of its own: see change_limits
         self._gateways = Gateways(**outside)
         self._log_proxy = LogProxy()
         self._peers = KeptPeers(self._path, peers)
@@ -238,6 +240,13 @@ class Node(LoopService, AppNode):
         before, wanted = self._peers.replace(peers), self._peers.all()
         gone = [address for address in before if address not in wanted]
         return self._ask(NodeSupervisor.change_peers, gone, wanted)
+
+    def change_limits(self, limits: Limits) -> None:
+        """Go on with these limits, on the loop of the node. Those of `peers.limits.FIXED` stay until the node is made anew."""
+        self.log.check()
+        self._limits.change(limits)
+        if self._resources is not None:
+            self._resources.renew_budgets()
 
     def renew_clients_certificate(self) -> None:
         """Read the files of `clients_cert` and `clients_key` again, for clients that connect from now on.

@@ -277,6 +277,11 @@ class NodeResources:
         key = self.certificates.mesh_key if self.certificates is not None else b""
         return NodeMesh(self.home, key, log, clock, self.inviting, synchronized=synchronized, can_stop=can_stop)
 
+    def renew_budgets(self) -> None:
+        """The limits have changed."""
+        if self._environment is not None:
+            self._environment.budgets.renew()
+
     async def open_control(self, control: ControlServer) -> None:
         """Let commands reach the node. Raises MeshError if `close` has begun meanwhile."""
         if self._is_closed:

@@ -8,6 +8,18 @@ from typing import Any
 
 from peers.clock import Clock
 
+FIXED = frozenset(
+    {
+        "connects_per_second",
+        "connects_of_address_per_second",
+        "summaries_per_minute",
+        "max_future_seconds",
+        "subscriptions",
+        "members",
+        "dials_per_second",
+    }
+)
+"""Limits that a node reads at its start only, at least in part; the others can change while it runs."""
 MAX_HITS = 64
 """Rows of LimitHits; a new one replaces the one that was hit longest ago."""
 
@@ -106,6 +118,12 @@ class Limits:
             if isinstance(value, bool) or not isinstance(value, int if is_whole else (int, float)) or not value > 0:
                 kind = "a whole number" if is_whole else "a number"
                 raise ValueError(f"the limit {name} cannot be {value!r}: take {kind} above 0")
+
+    def change(self, new: Limits) -> None:
+        """Take over all but those of FIXED. For a node that runs, whose parts share this object, on its loop."""
+        for name, value in asdict(new).items():
+            if name not in FIXED:
+                object.__setattr__(self, name, value)
 
 
 class LimitHits:

@@ -133,7 +133,8 @@ class LogKeeper(LoopActor):
         self._refuse(log)
         self._kept.open(log)
         self._look()
-        self._adopt_later()  # what a crash may have left
+        if log.state.has_unadopted:
+            self._adopt_later()  # what a crash may have left
         self._undo_neighbours = self._kept.neighbours.on_change(self._on_neighbours)
         self._on_neighbours()
         self._find_differing()

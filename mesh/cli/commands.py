@@ -228,7 +228,8 @@ def stop(context: click.Context) -> None:
 def reload(context: click.Context) -> None:
     """Let this machine's node read `mesh.toml` again, and say what it takes over. SIGHUP does so, too.
 
-    Taken over are `peer`, and the files of the certificate of the clients' door. The rest waits for the next start.
+    Taken over are `peer`, most limits, and the files of the certificate of the clients' door. The rest is named, and waits for
+    the next start.
 
     \b
     mesh reload

@@ -101,7 +101,7 @@ class ControlServer:
         """Listen. Raises MeshError if the socket cannot be made."""
         try:
             self._listening = ListeningSocket(
-                listen_in(self.node.home), asyncio.get_running_loop(), max_opening=MAX_COMMANDS, is_own=True
+                listen_in(self.node.home), asyncio.get_running_loop(), max_opening=lambda: MAX_COMMANDS, is_own=True
             )
         except OSError as error:
             path = self.node.home / SOCKET_FILE

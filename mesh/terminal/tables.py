@@ -322,11 +322,10 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(
-        box=None, pad_edge=False, show_header=bool(headings), padding=(0, COLUMN_GAP, 0, 0), header_style="bold"
-    )
+    made = Table(box=None, pad_edge=False, show_header=bool(headings), padding=(0, COLUMN_GAP, 0, 0), header_style="")
     for heading in headings:
-        made.add_column(heading, no_wrap=True)
+        # The blanks after it have no style, so that `tables` can cut them off.
+        made.add_column(Text.assemble((heading, "bold")), no_wrap=True)
     for row in rows:
         made.add_row(*(Text(printable(cell), style=STATE_COLOURS.get(cell, ""), no_wrap=True) for cell in row))
     return made

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import merge
 from typing import Any
 
 import msgspec
 
 from mesh.views.layers import Layers
-from mesh.views.state import Changes, ViewState
+from mesh.views.state import Apply, Changes, ViewState
 from mesh.views.store import Flush, Olds, ViewProgress, ViewStore
 from mesh.views.undo import Rewinder, place_of
 from peers.events.created import Created
@@ -18,9 +17,6 @@ from peers.events.entry import Entry
 from peers.events.reasons import with_kept
 from peers.stores.store import Place
 from peers.stores.undo import UNDO
-
-Apply = Callable[[ViewState, dict[str, Any], dict[str, Any]], Awaitable[None] | None]
-"""`apply(state, event, meta)`: changes the state by one event."""
 
 
 class _Typed(msgspec.Struct):
@@ -64,7 +60,11 @@ class Fold:
         if progress.types is not None:
             self._is_wanted = frozenset(progress.types).__contains__
         self._apply = apply
-        self._state = ViewState(self.layers.read_for_fold, self.layers.keys_after)
+        self._state = ViewState(self.layers.read_for_fold, self._keys_after)
+        self._done: list[Entry] = []
+        """What is folded and not committed yet, and what it changed."""
+        self._changes = Changes()
+        self._heard: dict[str, None] | None = None
         self._due = self.folded
         """How many events are to be folded by now, and those in `todo` or ahead of a walk."""
 
@@ -153,35 +153,47 @@ class Fold:
 
         Raises what `apply` raises; then the event stays in `todo`, and those before it are folded.
         """
-        todo, state, is_wanted = self.todo, self._state, self._is_wanted
-        apply, commit = self._apply, self.layers.commit
-        done: list[Entry] = []
-        changes: list[Changes] = []
-        with self.layers.lock:
-            try:
-                for _ in range(min(most, len(todo))):
-                    entry = todo[-1]
-                    event = _decode_event(entry.body)
-                    if not is_wanted(event["type"]):
-                        todo.pop()
-                        continue
-                    state.begin()
-                    waits = apply(state, event, meta_of(entry))
-                    if waits is not None:
-                        _run(waits)
-                    changed = state.changes()
-                    if changed:
-                        commit(changed)
-                    changes.append(changed)
-                    done.append(todo.pop())
-            finally:
-                if done:
-                    self.rewinder.add(done, changes)
-                    self.place = place_of(done[-1])
-                    self.folded += len(done)
-                    self.is_changed = True
-                    if keys is not None:
-                        keys.update({key: None for some in changes for key, _, _ in some})
+        todo, fold, apply, is_wanted = self.todo, self._state.fold, self._apply, self._is_wanted
+        done, changes = self._done, self._changes
+        self._heard = keys
+        self._state.trim()
+        looked_at = 0
+        try:
+            for entry in todo[: -most - 1 : -1]:
+                event = _decode_event(entry.body)
+                if is_wanted(event["type"]):
+                    if entry.extra or entry.vouched:
+                        meta = meta_of(entry)
+                    else:  # nearly always
+                        meta = {"created": entry.created, "time": entry.time, "origin": entry.origin}
+                    fold(apply, event, meta, changes)
+                    done.append(entry)
+                looked_at += 1
+        except BaseException:
+            self._commit()
+            self._state.forget()
+            raise
+        finally:
+            del todo[len(todo) - looked_at :]
+            self._commit()
+
+    def _commit(self) -> None:
+        """Readers see what was folded."""
+        done, changes, keys = self._done, self._changes, self._heard
+        if done:
+            self.layers.commit(changes)
+            self.rewinder.add(done, changes)
+            self.place = place_of(done[-1])
+            self.folded += len(done)
+            self.is_changed = True
+            if keys is not None:
+                keys.update(dict.fromkeys(changes.keys))
+            done.clear()
+            changes.clear()
+
+    def _keys_after(self, after: str) -> Iterator[str]:
+        self._commit()
+        yield from self.layers.keys_after(after)
 
     def settle(self, *, is_sure: bool) -> list[str]:
         """To be called when `todo` is done, or from time to time: show what was folded again, once it is whole.
@@ -234,7 +246,6 @@ class Fold:
             folded=self.folded,
             without=self.without,
             keys=self.layers.keys,
-            bytes=self.layers.bytes,
             copies=dict(self.copies),
             changed=self.changed,
             segments=[msgspec.structs.replace(segment) for segment in self.rewinder.segments],
@@ -262,10 +273,11 @@ class Fold:
     def end_flush(self, written: ViewProgress) -> None:
         """The file has it."""
         self._progress = written
-        self.layers.end_flush(written.digest)
+        self.layers.end_flush(written.digest, written.bytes)
 
     def _begin_rewind(self) -> None:
         self.is_changed = True
+        self._state.forget()
         if self.layers.shadow is None:
             self.layers.shadow = {}
             self._goal = self.place
@@ -277,17 +289,3 @@ def meta_of(entry: Entry) -> dict[str, Any]:
     if entry.vouched:
         meta["vouched"] = entry.vouched
     return with_kept(msgspec.json.decode(entry.extra)) | meta if entry.extra else meta
-
-
-def _run(waits: Any) -> None:
-    """Run a coroutine that does not wait. Raises RuntimeError if it does, or for what is no coroutine."""
-    if not inspect.iscoroutine(waits):
-        raise TypeError(f"`apply` returned {waits!r}: it changes the state that it gets, and returns nothing")
-    try:
-        waits.send(None)
-    except StopIteration:
-        return
-    waits.close()
-    raise RuntimeError(
-        "`apply` waits for something: it must do all at once, from the state, the event and its meta alone"
-    )

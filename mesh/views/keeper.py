@@ -12,8 +12,9 @@ from mesh.actors.runtime.mailbox import Runtime
 from mesh.errors import MeshError
 from mesh.views.disks import Disks
 from mesh.views.feed import Feed
-from mesh.views.fold import Apply, Fold
+from mesh.views.fold import Fold
 from mesh.views.opening import Found, Wanted, begin_anew, open_view
+from mesh.views.state import Apply
 from mesh.views.store import ViewDisk, ViewStore
 from mesh.views.undo import place_of
 from mesh.views.view import ShownState, ViewStop

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from mesh.forking import work_lock
-from mesh.views.state import Change, Changes
+from mesh.views.state import Changes
 from mesh.views.store import Olds, ViewStore, changed_digest
-from mesh.views.values import Text, decode
+from mesh.views.values import Compact, compacted, is_other, value_of
 
 CACHED_KEYS = 65_536
 CACHED_BYTES = 8 * 1024 * 1024
@@ -27,10 +27,10 @@ SURROGATES = range(0xD800, 0xE000)
 class Layer:
     """Keys that changed, with their values now, and before in the layer below."""
 
-    news: dict[str, Text] = field(default_factory=dict)
+    news: dict[str, Compact] = field(default_factory=dict)
     before: Olds = field(default_factory=dict)
     size: int = 0
-    """Bytes of its values, or more."""
+    """Bytes of its keys and of values that are JSON text, or more."""
 
 
 class Layers:
@@ -41,9 +41,11 @@ class Layers:
     """
 
     def __init__(self, store: ViewStore, view: int, *, keys: int, size: int, digest: str) -> None:
-        self.keys, self.bytes = keys, size
-        """As readers see it; of keys and values."""
-        self.shadow: dict[str, Text] | None = None
+        self.keys = keys
+        """As readers see it."""
+        self.bytes = size
+        """Of keys and values in the file."""
+        self.shadow: dict[str, Compact] | None = None
         """While a rewind is folded again."""
         self._store = store
         self._view = view
@@ -53,25 +55,24 @@ class Layers:
         """Of the file."""
         self._top = Layer()
         self._flushing = Layer()
-        self._cache: dict[str, Text] = {}
+        self._cache: dict[str, Compact] = {}
         self._cache_bytes = 0
         self.lock = work_lock(is_inner=True)
         """Held while readers must not see what is half done."""
 
     # For folds
 
-    def read_for_fold(self, key: str) -> Text:
-        """The text of a key for the next fold."""
+    def read_for_fold(self, key: str) -> Compact:
+        """The value of a key for the next fold."""
         shadow = self.shadow
         if shadow is not None and key in shadow:
             return shadow[key]
-        text: Any = self._top.news.get(key, _ABSENT)
-        return self.read(key) if text is _ABSENT else text
+        return self.read(key)
 
     def keys_after(self, after: str) -> Iterator[str]:
         """All keys after one, in order, for the next fold."""
         shadow = self.shadow or {}
-        news = sorted(key for key, text in shadow.items() if text is not None and key > after)
+        news = sorted(key for key, compact in shadow.items() if compact is not None and key > after)
         at = 0
         for key, _ in self._pairs(after, None):
             while at < len(news) and news[at] < key:
@@ -82,21 +83,26 @@ class Layers:
         yield from news[at:]
 
     def commit(self, changes: Changes) -> None:
-        """One fold is done: readers see all of it, or nothing, as in a rewind. The caller holds `lock`."""
-        shadow = self.shadow
-        if shadow is None:
-            self._set(changes)
+        """Folds are done: readers see all of them, or nothing, as in a rewind."""
+        if self.shadow is not None:
+            self.shadow.update(zip(changes.keys, changes.news, strict=True))
             return
-        for key, _, new in changes:
-            shadow[key] = new
+        with self.lock:
+            self._set(changes)
 
     def publish(self) -> list[str]:
         """What was folded again is whole: readers see it. The keys that have other values than before."""
         shadow, self.shadow = self.shadow or {}, None
+        changes = Changes()
         with self.lock:
-            changes = [(key, old, new) for key, new in shadow.items() if (old := self._read(key)) != new]
+            for key, new in shadow.items():
+                old = self._read(key)
+                if is_other(old, new):
+                    changes.keys.append(key)
+                    changes.olds.append(old)
+                    changes.news.append(new)
             self._set(changes)
-        return [key for key, _, _ in changes]
+        return changes.keys
 
     @property
     def is_long(self) -> bool:
@@ -109,23 +115,22 @@ class Layers:
             self._flushing, self._top = self._top, Layer()
             return self._flushing
 
-    def end_flush(self, digest: str) -> None:
-        """It is in the file, whose digest is this now."""
+    def end_flush(self, digest: str, size: int) -> None:
+        """It is in the file, which has this digest and so many bytes now."""
         with self.lock:
-            for key, text in self._flushing.news.items():
-                self._remember(key, text)
+            self._remember(self._flushing.news)
             self._is_blank = self._is_blank and not self._flushing.news
             self._flushing = Layer()
-            self._digest = digest
+            self._digest, self.bytes = digest, size
 
     # For readers
 
-    def read(self, key: str) -> Text:
-        """The text of a key."""
+    def read(self, key: str) -> Compact:
+        """The value of a key."""
         for layer in (self._top, self._flushing):  # what leaves one of them is in the one below before
-            text: Any = layer.news.get(key, _ABSENT)
-            if text is not _ABSENT:
-                found: Text = text
+            compact: Any = layer.news.get(key, _ABSENT)
+            if compact is not _ABSENT:
+                found: Compact = compact
                 return found
         with self.lock:
             return self._read(key)
@@ -139,12 +144,12 @@ class Layers:
         else:
             start = prefix
             if limit > 0 and (after is None or after < prefix) and (own := self.read(prefix)) is not None:
-                found.append((prefix, decode(own)))
+                found.append((prefix, value_of(own)))
         with self.lock:
-            for key, text in self._pairs(start, before):
+            for key, compact in self._pairs(start, before):
                 if len(found) >= limit:
                     break
-                found.append((key, decode(text)))
+                found.append((key, value_of(compact)))
         return found
 
     def digest(self) -> str:
@@ -155,59 +160,52 @@ class Layers:
 
     # Parts
 
-    def _set(self, changes: Iterable[Change]) -> None:
+    def _set(self, changes: Changes) -> None:
         top = self._top
-        news, before = top.news, top.before
-        for key, old, new in changes:
-            if key not in news:
-                before[key] = old
-            news[key] = new
-            if old is not None and new is not None:
-                self.bytes += len(new) - len(old)
-                top.size += len(new)
-            elif new is not None:
-                self.keys += 1
-                self.bytes += len(key) + len(new)
-                top.size += len(key) + len(new)
-            elif old is not None:
-                self.keys -= 1
-                self.bytes -= len(key) + len(old)
+        added = changes.add_olds(top.before)
+        top.news.update(zip(changes.keys, changes.news, strict=True))
+        top.size += sum(map(len, added)) + sum([len(new) for new in changes.news if type(new) is bytes])
+        self.keys += changes.olds.count(None) - changes.news.count(None)
 
-    def _read(self, key: str) -> Text:
+    def _read(self, key: str) -> Compact:
         for news in (self._top.news, self._flushing.news, self._cache):
             if key in news:
                 return news[key]
-        text = None if self._is_blank else self._store.read(self._view, key)
-        self._remember(key, text)
-        return text
+        compact = compacted(None if self._is_blank else self._store.read(self._view, key))
+        self._remember({key: compact})
+        return compact
 
-    def _remember(self, key: str, text: Text) -> None:
+    def _remember(self, news: Mapping[str, Compact]) -> None:
         cache = self._cache
-        before = cache.pop(key, None)
-        self._cache_bytes += len(text or b"") - len(before or b"")
-        cache[key] = text
+        for key, compact in news.items():
+            before = cache.pop(key, None)
+            cache[key] = compact
+            self._cache_bytes += _size(compact) - _size(before)
         while len(cache) > CACHED_KEYS or self._cache_bytes > CACHED_BYTES:
-            oldest = next(iter(cache))
-            self._cache_bytes -= len(cache.pop(oldest) or b"")
+            self._cache_bytes -= _size(cache.pop(next(iter(cache))))
 
-    def _pairs(self, after: str, before: str | None) -> Iterator[tuple[str, bytes]]:
-        """Keys with their texts, in order."""
+    def _pairs(self, after: str, before: str | None) -> Iterator[tuple[str, Compact]]:
+        """Keys with their values, in order."""
         while True:
             page = self._store.page(self._view, after, before, PAGE_KEYS)
             is_last = len(page) < PAGE_KEYS
             end = before if is_last else page[-1][0] + "\0"
-            found = dict(page)
+            found: dict[str, Compact] = dict(page)
             for layer in (self._flushing, self._top):
-                for key, text in layer.news.items():
+                for key, compact in layer.news.items():
                     if key > after and (end is None or key < end):
-                        if text is None:
+                        if compact is None:
                             found.pop(key, None)
                         else:
-                            found[key] = text
+                            found[key] = compact
             yield from sorted(found.items())
             if is_last:
                 return
             after = page[-1][0]
+
+
+def _size(compact: Compact) -> int:
+    return len(compact) if type(compact) is bytes else 0
 
 
 def _after_all(prefix: str) -> str | None:

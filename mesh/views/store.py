@@ -8,15 +8,17 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from mesh.views.values import Text, weight
+from mesh.views.values import Compact, Text, compacted, json_of, weight
 from peers.events.created import MAX_MS, Created
 from peers.events.entry import Entry
 from peers.later import Later
+from peers.stores.sqlite.many import ManyRows
 from peers.stores.store import DISK_FULL, Place, StoreError
 
 T = TypeVar("T")
@@ -28,7 +30,7 @@ DROPPED_ROWS = 5_000
 """Of a state that is not needed any more, deleted in one transaction."""
 VIEWS_WAL_BYTES = 16 * 1024 * 1024
 
-Olds = dict[str, Text]
+Olds = dict[str, Compact]
 """The values of keys before they were changed."""
 
 _SCHEMA = """
@@ -37,7 +39,7 @@ CREATE TABLE state (view INTEGER NOT NULL, key TEXT NOT NULL, value BLOB NOT NUL
 CREATE TABLE olds (view INTEGER NOT NULL, segment INTEGER NOT NULL, olds BLOB NOT NULL, PRIMARY KEY (view, segment));
 CREATE TABLE cleaned (view INTEGER NOT NULL, position INTEGER NOT NULL, entry BLOB NOT NULL, PRIMARY KEY (view, position));
 """
-_PUT = "INSERT INTO state VALUES (?, ?, ?) ON CONFLICT (view, key) DO UPDATE SET value = excluded.value"
+_PUT = ManyRows("INSERT INTO state", 3, "ON CONFLICT (view, key) DO UPDATE SET value = excluded.value")
 _FORGET = "DELETE FROM cleaned WHERE view = ? AND position = ?"
 _to_bytes = msgspec.msgpack.Encoder().encode
 _olds_of = msgspec.msgpack.Decoder(dict[str, bytes | None]).decode
@@ -89,9 +91,9 @@ class Flush:
 
     view: int
     progress: ViewProgress
-    news: Mapping[str, Text]
+    news: Mapping[str, Compact]
     """The keys that changed, with their values now."""
-    before: Mapping[str, Text]
+    before: Mapping[str, Compact]
     """Their values in the file."""
     olds: Mapping[int, Olds] = field(default_factory=dict)
     """By the number of their segment; those of a segment that is here already are joined."""
@@ -212,7 +214,7 @@ class ViewStore:
         return True
 
     def flush(self, work: Flush) -> ViewProgress:
-        """Write what has changed of a view; its progress, with the digest."""
+        """Write what has changed of a view; its progress, with the digest and the bytes."""
         view, progress = work.view, work.progress
         if work.last_kept is not None:
             self._execute("DELETE FROM olds WHERE view = ? AND segment > ?", (view, work.last_kept))
@@ -223,12 +225,17 @@ class ViewStore:
             self._execute("DELETE FROM olds WHERE view = ? AND segment = ?", (view, behind))
         self._execute("DELETE FROM olds WHERE view = ? AND segment < ?", (view, work.first_kept))
         connection = self._opened()
-        connection.executemany(_PUT, [(view, key, text) for key, text in work.news.items() if text is not None])
-        gone = [(view, key) for key, text in work.news.items() if text is None]
+        news = {key: json_of(compact) for key, compact in work.news.items()}
+        before = {key: json_of(work.before[key]) for key in news}
+        # sqlite3 looks for an adapter of bytes, which takes longer than all else about a value; not of bytearray.
+        kept = [(view, key, bytearray(text)) for key, text in news.items() if text is not None]
+        _PUT.write(connection, list(chain.from_iterable(kept)))
+        gone = [(view, key) for key, text in news.items() if text is None]
         connection.executemany("DELETE FROM state WHERE view = ? AND key = ?", gone)
         connection.executemany(_FORGET, [(view, position) for position in work.forgotten])
         self._keep_cleaned(view, work.cleaned)
-        progress = msgspec.structs.replace(progress, digest=changed_digest(progress.digest, work.before, work.news))
+        size = progress.bytes + sum(map(_size, news.items())) - sum(map(_size, before.items()))
+        progress = msgspec.structs.replace(progress, digest=changed_digest(progress.digest, before, news), bytes=size)
         self._execute("UPDATE views SET progress = ? WHERE number = ?", (_to_bytes(progress), view))
         if work.is_complete:
             of_name = "SELECT name FROM views WHERE number = ?"
@@ -250,7 +257,7 @@ class ViewStore:
         rows = self._execute(select, (view, first, MAX_MS if last is None else last))
         found: Olds = {}
         for (data,) in rows:
-            found.update(_olds_of(data))
+            found.update({key: compacted(text) for key, text in _olds_of(data).items()})
         return found
 
     def cleaned(self, view: int) -> list[Entry]:
@@ -284,14 +291,15 @@ class ViewStore:
 
     def _olds(self, view: int, segment: int) -> Olds:
         row = self._execute("SELECT olds FROM olds WHERE view = ? AND segment = ?", (view, segment)).fetchone()
-        return {} if row is None else _olds_of(row[0])
+        return {} if row is None else dict(_olds_of(row[0]))
 
     def _keep_cleaned(self, view: int, entries: Iterable[Entry]) -> None:
         kept = [(view, entry.position, _to_bytes(entry)) for entry in entries]
         self._opened().executemany("INSERT OR REPLACE INTO cleaned VALUES (?, ?, ?)", kept)
 
     def _put_olds(self, view: int, segment: int, olds: Olds) -> None:
-        self._execute("INSERT OR REPLACE INTO olds VALUES (?, ?, ?)", (view, segment, _to_bytes(olds)))
+        texts = {key: json_of(compact) for key, compact in olds.items()}
+        self._execute("INSERT OR REPLACE INTO olds VALUES (?, ?, ?)", (view, segment, _to_bytes(texts)))
 
     def _connect(self, path: str) -> sqlite3.Connection:
         return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -350,9 +358,14 @@ class ViewStore:
             ) from error
 
 
-def changed_digest(digest: str, before: Mapping[str, Text], news: Mapping[str, Text]) -> str:
+def changed_digest(digest: str, before: Mapping[str, Compact], news: Mapping[str, Compact]) -> str:
     """The digest of a state in which keys had the values `before` and have `news` now."""
     total = int(digest, 16)
-    for key, text in news.items():
-        total += weight(key, text) - weight(key, before[key])
+    for key, compact in news.items():
+        total += weight(key, json_of(compact)) - weight(key, json_of(before[key]))
     return f"{total % 2**256:x}"
+
+
+def _size(pair: tuple[str, Text]) -> int:
+    key, text = pair
+    return 0 if text is None else len(key) + len(text)

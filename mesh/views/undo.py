@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Callable
+from operator import attrgetter
+from typing import cast
+
 from mesh.views.state import Changes
 from mesh.views.store import Olds, Segment
+from mesh.views.values import Compact
 from peers.events.columns import bytes_of
 from peers.events.entry import Entry
 from peers.stores.store import Place
@@ -20,6 +26,10 @@ OLD_BYTES = 24
 """What an old value takes beside itself and its key, roughly."""
 
 
+place_of = cast("Callable[[Entry], Place]", attrgetter("time", "created"))
+"""Where an event is in log order."""
+
+
 class Rewinder:
     """Keeps what is needed to go back to an earlier place: in memory for the last folds, then to the begin of a segment."""
 
@@ -32,8 +42,10 @@ class Rewinder:
         """Segments in the file after it are no longer valid."""
         self._entries: list[Entry] = []
         """The events of the last folds."""
-        self._changes: list[Changes] = []
-        """What each changed."""
+        self._counts: list[int] = []
+        """How many keys each changed: of `_keys` and `_olds`, the keys and their values before, in that order."""
+        self._keys: list[str] = []
+        self._olds: list[Compact] = []
         self._tail_after = place
         """The place before the first fold of the tail."""
         self._tail_bytes = 0
@@ -43,7 +55,7 @@ class Rewinder:
         """Folds that the segments reach back."""
         return sum(segment.events for segment in self.segments)
 
-    def add(self, entries: list[Entry], changes: list[Changes]) -> None:
+    def add(self, entries: list[Entry], changes: Changes) -> None:
         """Some more folds, and what each changed."""
         segment = self.segments[-1]
         if segment.events >= SEGMENT_EVENTS:
@@ -51,13 +63,13 @@ class Rewinder:
             self.segments.append(segment)
         segment.events += len(entries)
         olds = self.pending.setdefault(segment.number, {})
-        for some in changes:
-            for key, old, _ in some:
-                if key not in olds:
-                    olds[key] = old
-                    segment.bytes += OLD_BYTES + len(key) + len(old or b"")
+        added = changes.add_olds(olds)
+        segment.bytes += sum([len(old) for key in added if type(old := olds[key]) is bytes])
+        segment.bytes += OLD_BYTES * len(added) + sum(map(len, added))
         self._entries += entries
-        self._changes += changes
+        self._counts += changes.counts
+        self._keys += changes.keys
+        self._olds += changes.olds
         self._tail_bytes += bytes_of(entries)
         if len(self._entries) > 2 * FOLDED_EVENTS or self._tail_bytes > 2 * FOLDED_BYTES:
             self._trim()
@@ -73,14 +85,12 @@ class Rewinder:
 
     def take_back(self, place: Place, state: Olds) -> list[Entry]:
         """Take back all folds from a place on, which is recent: put old values into `state`. What was folded, in order."""
-        at = len(self._entries)
-        while at and place_of(self._entries[at - 1]) >= place:
-            at -= 1
-            for key, old, _ in self._changes[at]:
-                state[key] = old
+        at = bisect_left(self._entries, place, key=place_of)
+        changed = len(self._keys) - sum(self._counts[at:])
+        state.update(zip(reversed(self._keys[changed:]), reversed(self._olds[changed:]), strict=True))
         gone = self._entries[at:]
         self._tail_bytes -= bytes_of(gone)
-        del self._entries[at:], self._changes[at:]
+        del self._entries[at:], self._counts[at:], self._keys[changed:], self._olds[changed:]
         self._cut(len(gone))
         return gone
 
@@ -102,8 +112,8 @@ class Rewinder:
         segment = self.segments[at]
         self._drop_after(at)
         segment.events = 0
-        self._entries.clear()
-        self._changes.clear()
+        for column in self._entries, self._counts, self._keys, self._olds:
+            column.clear()
         self._tail_bytes, self._tail_after = 0, segment.after
         return segment.after
 
@@ -176,12 +186,8 @@ class Rewinder:
             gone = max(gone, len(self._entries) // 2)
         self._tail_bytes -= bytes_of(self._entries[:gone])
         self._tail_after = place_of(self._entries[gone - 1])
-        del self._entries[:gone], self._changes[:gone]
-
-
-def place_of(entry: Entry) -> Place:
-    """Where an event is in log order."""
-    return entry.time, entry.created
+        changed = sum(self._counts[:gone])
+        del self._entries[:gone], self._counts[:gone], self._keys[:changed], self._olds[:changed]
 
 
 def _is_before(one: Place | None, other: Place | None) -> bool:

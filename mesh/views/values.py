@@ -12,33 +12,75 @@ MAX_STATE_KEY_BYTES = 1024
 MAX_VALUE_BYTES = 1024 * 1024
 """Of one value: each fold that reads a key costs time in the size of its value."""
 
+PLAIN_CHARACTERS = 64
+PLAIN_INTEGERS = 2**63
+"""A text with more of them, and a number from there on, is kept as JSON text."""
+
 Text = bytes | None
 """The JSON text of a value; None where the key has none."""
+Compact = bytes | int | float | str | None
+"""A value in memory: itself where it `is_plain`, so that a fold of a counter makes no JSON; of all others the JSON text. None
+where the key has none. Equal values are kept equally, and are of one type.
+"""
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
-_PLAIN = frozenset((int, bool, type(None)))
-"""Types of which all values are JSON."""
-decode = msgspec.json.Decoder().decode
-"""The value of a JSON text."""
+_decode = msgspec.json.Decoder().decode
+_CONTAINERS = b"[{"
 
 
-def encode_value(key: str, value: Any) -> bytes:
-    """The JSON text of the value of a key: the same for equal values, whatever the order of their keys.
+def is_plain(value: Any) -> bool:
+    """Whether a value cannot be changed inside, is exactly what its JSON text says, and is short."""
+    kind = type(value)
+    if kind is int:
+        return bool(-PLAIN_INTEGERS < value < PLAIN_INTEGERS)
+    if kind is str:
+        return len(value) <= PLAIN_CHARACTERS and bool(value.isascii())
+    if kind is float:
+        return bool(value - value == 0 != value)  # there are two zeros, which are equal
+    return kind is bool
+
+
+def compacted(text: Text) -> Compact:
+    """How a value with this JSON text, as `json_of` makes it, is kept."""
+    if text is None or text[0] in _CONTAINERS:
+        return text
+    value = _decode(text)
+    return value if is_plain(value) else text
+
+
+def json_of(compact: Compact) -> Text:
+    """The JSON text of what is kept."""
+    return compact if compact is None or type(compact) is bytes else _encode(compact)
+
+
+def is_other(one: Compact, other: Compact) -> bool:
+    """Whether two are different values."""
+    return type(one) is not type(other) or one != other
+
+
+def value_of(compact: Compact) -> Any:
+    """The value, if there is one; a copy of its own."""
+    return _decode(compact) if type(compact) is bytes else compact
+
+
+def compact_value(key: str, value: Any) -> Compact:
+    """How the value of a key is kept: the same for equal values, whatever the order of their keys.
 
     Raises TypeError, with the path of what JSON has not, or ValueError for a text that is too long or is no text.
     """
-    if type(value) in _PLAIN:
-        return _encode(value)
+    if is_plain(value):
+        compact: Compact = value
+        return compact
     try:
         text = _encode(value)
-        is_json = decode(text) == value  # what JSON has not was written as something else
+        is_json = _decode(text) == value  # what JSON has not was written as something else
     except (TypeError, ValueError, OverflowError, RecursionError):
         is_json, text = False, b""
     if not is_json:
         raise _refusal(value, f"state[{key!r}]") or TypeError(f"state[{key!r}] has no value of JSON: {value!r}")
     if len(text) > MAX_VALUE_BYTES:
         raise ValueError(f"state[{key!r}] has {len(text)} bytes, and at most {MAX_VALUE_BYTES} fit: use several keys")
-    return text
+    return compacted(text)
 
 
 def check_key(key: Any) -> str:

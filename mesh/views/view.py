@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 from mesh.errors import MeshError
 from mesh.views.layers import Layers
-from mesh.views.values import decode
+from mesh.views.values import value_of
 from peers.clock import Undo
 from peers.emitter import Emitter
 from peers.events.entry import Entry
@@ -125,15 +125,15 @@ class View:
         return "" if self._shown.stop is None else self._shown.stop.sentence
 
     def __getitem__(self, key: str) -> Any:
-        text = self._layers.read(key)
-        if text is None:
+        compact = self._layers.read(key)
+        if compact is None:
             raise KeyError(key)
-        return decode(text)
+        return value_of(compact)
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value of a key, or `default`."""
-        text = self._layers.read(key)
-        return default if text is None else decode(text)
+        compact = self._layers.read(key)
+        return default if compact is None else value_of(compact)
 
     def __contains__(self, key: object) -> bool:
         return isinstance(key, str) and self._layers.read(key) is not None

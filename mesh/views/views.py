@@ -10,8 +10,8 @@ from mesh.actors.log_proxy import LogProxy
 from mesh.actors.runtime.loop_actor import LoopActorRef, alive_or
 from mesh.actors.runtime.mailbox import Runtime
 from mesh.errors import MeshError
-from mesh.views.fold import Apply
 from mesh.views.keeper import ViewKeeper
+from mesh.views.state import Apply
 from mesh.views.store import ViewDisk, ViewStore
 from mesh.views.view import ShownState, View
 from peers.clock import Clock

@@ -16,7 +16,7 @@ from peers.events.dot import Dot
 from peers.events.ends import Fingerprint
 from peers.events.entry import Entry
 from peers.events.epoch import BIRTH_BYTES, END_BYTES, KEY_BYTES, NAME_BYTES, NO_HEAD, Birth, EpochEnd, EpochName
-from peers.events.proof import Block
+from peers.events.proof import Block, Way
 from peers.events.reconcile import NewestEnds
 from peers.facts.fact import Fact, WireFactId
 from peers.facts.fact_set import MeshEnd
@@ -198,6 +198,8 @@ class Greeting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """That of the sender's software. Empty from earlier releases, which do not know `reach`."""
     reads_summaries: bool = False
     """Whether it gets `summaries`; earlier releases do not."""
+    reads_ways: bool = False
+    """Whether it reads `way`; earlier releases do not."""
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -240,6 +242,8 @@ class RunHave(RunMessage, frozen=True, tag="have"):
     """Entries that were hollow and are no more."""
     links: Annotated[tuple[LinkName, ...], Meta(max_length=MAX_LINKS)] | None = None
     """All nodes with which the sender is connected, if it says that here. Earlier releases neither say nor read it."""
+    anew: Annotated[tuple[EpochName, ...], Meta(max_length=READ_HAVE)] = ()
+    """Epochs that it takes anew from these ends on, though it had more of another history. Earlier releases do not read it."""
 
 
 class Pieces(RunMessage, frozen=True, tag="pieces"):
@@ -285,6 +289,15 @@ class Prove(RunMessage, frozen=True, tag="proof"):
     """The proof of a fork: what `Proof.encode` makes."""
 
     proof: Annotated[bytes, Meta(max_length=MAX_PROOF_BYTES)]
+
+
+class ShowWay(RunMessage, frozen=True, tag="way"):
+    """The heads of an epoch, of which the receiver says a fork, up to where the facts of the mesh say its head.
+
+    Only to an end whose greeting has `reads_ways`.
+    """
+
+    way: Way
 
 
 class SayHollow(RunMessage, frozen=True, tag="hollow"):

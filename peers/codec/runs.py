@@ -45,6 +45,7 @@ from peers.codec.run_messages import (
     RunHave,
     SayHollow,
     ShowBlocks,
+    ShowWay,
     Summaries,
 )
 from peers.errors import SyncError
@@ -108,6 +109,7 @@ _PLAIN: dict[str, type[Any]] = {
     "heads": Heads,
     "hollow": SayHollow,
     "proof": Prove,
+    "way": ShowWay,
     "decline": Decline,
     "facts": Facts,
     "reach": AskReach,

@@ -1,21 +1,26 @@
-"""Proofs that an epoch forked: two signed blocks of it that exclude each other."""
+"""Proofs that an epoch forked: two signed blocks of it that exclude each other; and ways, which say what is in a cut."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from hashlib import sha256
+from struct import Struct
 from typing import Annotated, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
 from peers.events.dot import MAX_FOREIGN_SEQ, Epoch
-from peers.events.epoch import BIRTH_BYTES, END_BYTES, MAX_BIRTH_BYTES, NO_HEAD, Birth
+from peers.events.epoch import BIRTH_BYTES, END_BYTES, MAX_BIRTH_BYTES, NO_HEAD, Birth, EpochName
 from peers.events.leaf import HASH_BYTES
-from peers.events.run import KINDS, RUN_ENTRIES, RunHash
+from peers.events.run import KINDS, RUN_ENTRIES, RunHash, head_of
 from peers.events.signature import SIGNATURE_BYTES, is_signed
 
 _LABEL = b"peermesh proof\0"
 _Hash = Annotated[bytes, Meta(min_length=HASH_BYTES, max_length=HASH_BYTES)]
+_STEP = Struct(f">H{HASH_BYTES}s")
+MAX_WAY_RUNS = 8_000
+"""Runs of one way: 272 KB."""
 
 
 class Block(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -103,6 +108,40 @@ class Proof(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
         if cut is None:
             raise ValueError(f"the two blocks of the proof against epoch {birth.epoch} belong to one history")
         return cut
+
+
+class Way(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """The runs of one history of an epoch, from one of them to an entry whose head is known: it proves itself by that head.
+
+    So who knows that head alone learns the head at the end of each of these runs, from anybody.
+    """
+
+    epoch: EpochName
+    first: Annotated[int, Meta(ge=1, le=MAX_FOREIGN_SEQ)]
+    """Of the first run."""
+    before: _Hash
+    """The head before it."""
+    steps: Annotated[bytes, Meta(min_length=_STEP.size, max_length=MAX_WAY_RUNS * _STEP.size)]
+    """Of each run how many entries it has, and the hash over these: see `head_of`."""
+
+    @classmethod
+    def of(cls, epoch: Epoch, first: int, before: bytes, runs: Iterable[tuple[int, bytes]]) -> Way:
+        """`runs` has for each run its length and its inner hash."""
+        return cls(epoch, first, before, b"".join([_STEP.pack(*run) for run in runs]))
+
+    def heads(self) -> dict[int, bytes]:
+        """The heads at the ends of the runs, by their seqs, in order. Empty for a way that is none."""
+        if len(self.steps) % _STEP.size:
+            return {}
+        heads: dict[int, bytes] = {}
+        first, head = self.first, self.before
+        for length, inner in _STEP.iter_unpack(self.steps):
+            if not 0 < length <= RUN_ENTRIES:
+                return {}
+            head = head_of(self.epoch, first, head, inner)
+            first += length
+            heads[first - 1] = head
+        return heads
 
 
 def parting(epoch: Epoch, one: Block, other: Block) -> Cut | None:

@@ -123,6 +123,11 @@ class EndsView:
             self._cut_off[epoch] = self.had(epoch)
         self.put(epoch, end)
 
+    def begin_anew(self, epoch: Epoch, end: EpochEnd) -> None:
+        """The other has an epoch up to this end, and lacks what follows, whatever it had before."""
+        self._cut_off.pop(epoch, None)
+        self.put(epoch, end)
+
 
 class Reconciliation:
     """Finds what the other end of one link has. No messages but those that it is given, no time.

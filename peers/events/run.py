@@ -98,6 +98,12 @@ class RunHash:
             self._head = head_of(self.epoch, self.first, self.before, self._inner.digest())
         return self._head
 
+    @property
+    def inner(self) -> bytes:
+        """The hash over its entries: see `head_of`."""
+        digest: bytes = self._inner.digest()
+        return digest
+
     def copy(self) -> RunHash:
         """The same run, which grows by itself."""
         other = RunHash(self.epoch, self.first, self.before)

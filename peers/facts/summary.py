@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Annotated, NamedTuple
 
 import msgspec
@@ -77,11 +77,20 @@ class Summary(NamedTuple):
     made_ms: int
     """When, by the clock of that node, but always later than the one before."""
     measures: Measures
-    links: tuple[tuple[bytes, int], ...]
-    """For each link the short key of the other end, and its lag, rounded down to 4 binary digits; of many those with most."""
+    packed_links: bytes
     link_count: int
     data: bytes
     """The bytes of it."""
+
+    @property
+    def links(self) -> tuple[tuple[bytes, int], ...]:
+        """For each link the short key of the other end, and its lag, rounded down to 4 binary digits; of many those with most.
+
+        They are unpacked at each call: nearly all summaries are replaced before anybody asks.
+        """
+        packed = self.packed_links
+        starts = range(0, len(packed), _LINK_ITEM)
+        return tuple([(packed[at : at + SHORT_KEY_BYTES], _lengthened(packed[at + SHORT_KEY_BYTES])) for at in starts])
 
     @property
     def is_genuine(self) -> bool:
@@ -123,12 +132,7 @@ def read_summary(data: bytes) -> Summary:
         said.uptime_seconds,
     )
     node_id = f"{said.name}{NODE_MARK}{key_mark(key, said.mark)}"
-    return Summary(key, node_id, said.made_ms, measures, _links_of(said.links), said.link_count, data)
-
-
-def _links_of(packed: bytes) -> tuple[tuple[bytes, int], ...]:
-    starts: Sequence[int] = range(0, len(packed), _LINK_ITEM)
-    return tuple([(packed[at : at + SHORT_KEY_BYTES], _lengthened(packed[at + SHORT_KEY_BYTES])) for at in starts])
+    return Summary(key, node_id, said.made_ms, measures, said.links, said.link_count, data)
 
 
 def _shortened(lag: int) -> int:

@@ -285,6 +285,8 @@ class RunLog(EventLog):
         if is_cut or cleaned:
             self._tail.forget_pieces()
         self._tail.add(taken.changes, () if is_cut or cleaned else taken.pieces)
+        if taken.anew:
+            self._tail.forget()
         if taken.is_revised:
             self._shown = ShownTail(state.last_added)  # it may hold copies that lost: the store knows which are shown
         else:

@@ -94,6 +94,12 @@ class RunTail:
         self._sizes.clear()
         self._bytes = self._entries = 0
 
+    def forget(self) -> None:
+        """What is said of changes up to now may not be so: entries have another name."""
+        self.forget_pieces()
+        self._changes.clear()
+        self._first_position = self._last_position + 1
+
     def _drop_piece(self) -> None:
         key = next(iter(self._pieces))
         self._entries -= len(self._pieces.pop(key).kinds)

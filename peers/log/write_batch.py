@@ -204,6 +204,7 @@ def joined(takens: Sequence[Taken]) -> Taken:
         facts=tuple([each for taken in takens for each in taken.facts]),
         roster=next((taken.roster for taken in reversed(takens) if taken.roster is not None), None),
         limited=_limited(takens),
+        anew=tuple([each for taken in takens for each in taken.anew]),
         cleaning=Cleaning(
             cleaned=tuple([entry for cleaning in cleanings for entry in cleaning.cleaned]),
             altered=tuple([entry for cleaning in cleanings for entry in cleaning.altered]),

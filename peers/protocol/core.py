@@ -152,7 +152,11 @@ class SyncCore(metaclass=_Role):
         """Send one message. Raises RuntimeError without an open link, ValueError for values that JSON cannot express."""
         if not self.connected:
             raise RuntimeError(f"{self.node_id} could not send {type(message).__name__} to a closed connection")
-        self.connection.send(self.dialect.encode(message))
+        self.send_frame(self.dialect.encode(message))
+
+    def send_frame(self, frame: bytes) -> None:
+        """Send a message that is encoded already. Raises RuntimeError without an open connection."""
+        self.connection.send(frame)
         self._last_traffic = self.clock.elapsed_ms()
 
     def fail(self, error: SyncError) -> None:

@@ -73,8 +73,9 @@ class Reading:
     def spend(self, messages: float, size: int, cpu_ms: float = 0.0) -> None:
         """The other end sent so many messages that brought no events, of `size` bytes in all."""
         if self._budget is not None:
-            self._budget.spend(self.who, messages, size, cpu_ms)
-            self._slow_down()
+            is_owing = self._budget.spend(self.who, messages, size, cpu_ms)
+            if is_owing or DEBT in self._paused or (self._origin is not None and self._origin.is_owing):
+                self._slow_down()
 
     def spend_events(self, name: str, events: int, size: int) -> None:
         """It sent so many events of its own, of `size` bytes in all. For `name` see Budgets.of_origin."""

@@ -33,7 +33,7 @@ from peers.transport.port import Connection
 BEFORE_AUTHENTICATION = frozenset({"connect", "connected", "error", "headers", "debug", "duilian"})
 BETWEEN_NODES = frozenset(
     {
-        *("have", "pieces", "fill", "same", "differ", "heads", "show", "proof", "hollow", "decline", "facts"),
+        *("have", "pieces", "fill", "same", "differ", "heads", "show", "proof", "way", "hollow", "decline", "facts"),
         *("reach", "reached"),
     }
 )

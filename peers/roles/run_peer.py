@@ -22,6 +22,7 @@ from peers.codec.run_messages import (
     RunHave,
     SayHollow,
     ShowBlocks,
+    ShowWay,
 )
 from peers.events.columns import EventColumns, events_of, leaves_alone, size_of
 from peers.events.entry import Entry
@@ -41,7 +42,7 @@ from peers.transport.port import Connection
 
 T = TypeVar("T")
 
-HEARD = (Pieces, Synced, RunHave, Fill, Same, Differ, Heads, ShowBlocks, Prove, Decline, SayHollow, Facts)
+HEARD = (Pieces, Synced, RunHave, Fill, Same, Differ, Heads, ShowBlocks, Prove, ShowWay, Decline, SayHollow, Facts)
 """What Replication reads, after the greetings."""
 SHARED_MS = 200.0
 """After others have waited for the store, an end that brings much leaves them half of its time for so long."""
@@ -140,7 +141,7 @@ class RunPeerSync(RunRelaying):
     def cost(self, message: Message) -> int:
         if isinstance(message, (Pieces, Fill, Synced)):
             return 0  # see on_pieces; a `synced` that answers nothing ends the link
-        return PROOF_COST if isinstance(message, (Prove, ShowBlocks)) else super().cost(message)
+        return PROOF_COST if isinstance(message, (Prove, ShowBlocks, ShowWay)) else super().cost(message)
 
     def dispatch(self, message: Message) -> None:
         if self.authenticated and isinstance(message, HEARD):

@@ -92,8 +92,9 @@ class RunRelaying(RunSession):
             self.other_hello.key,
             self.other_node_id or "",
             reads=self.other_hello.reads_summaries,
-            links=lambda: self._links,
+            links=self._links,
             lag=lambda: self.lag,
+            show=self._show_own_summary,
             wake=self._wake_summaries,
             is_proven=self.connection.proven_key == self.other_hello.key,
         )
@@ -246,6 +247,7 @@ class RunRelaying(RunSession):
             return
         links, before = frozenset(message.links), self._links
         self._links = links
+        self._summaries.note_links(self, links)
         if before - links:  # what waited for the end of such a link
             self._relays.release()
             self._with_peer(self._replication.go_on)
@@ -265,10 +267,14 @@ class RunRelaying(RunSession):
         else:
             super().dispatch(message)
 
+    def _show_own_summary(self, frame: bytes) -> None:
+        if self.connected:
+            self.send_frame(frame)
+
     def _wake_summaries(self, delay_ms: float) -> None:
         if not self.is_timing("summaries"):
             # Some wait longer than others, and hear meanwhile that the other end has it already.
-            share = self.random.getrandbits(8) / 256 if delay_ms else 0
+            share = self.random.getrandbits(8) / 256
             self.start_timer("summaries", delay_ms * (1 + SPREAD * share), self._show_summaries)
 
     def _show_summaries(self) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 from peers.budgets import Bucket
 from peers.clock import Clock, Undo
-from peers.codec.run_messages import LINK_BYTES, MAX_SUMMARIES
+from peers.codec.run_messages import LINK_BYTES, MAX_SUMMARIES, Summaries
+from peers.codec.runs import RunProtocol
 from peers.events.signature import Signer
 from peers.facts.summary import Measures, Summary, make_summary, read_summary
 from peers.limits import LimitHits, Limits
@@ -23,6 +25,10 @@ PASS_ON_MS = 250.0
 """How long what came from others is gathered before it is passed on."""
 MEET_MS = 1_000.0
 """After a link began, it is shown what came before; the other end has said by then with whom it is connected."""
+SHOWN_A_TURN = 32
+"""Links over which an own summary goes in one turn of the node."""
+
+_encode = RunProtocol().encode
 
 
 class BoardHost(NamedTuple):
@@ -69,15 +75,17 @@ class _BoardLink:
     node_id: str
     reads: bool
     """Whether the other end reads summaries."""
-    links: Callable[[], frozenset[bytes]]
+    links: frozenset[bytes]
     """The nodes with which the other end is connected, by the first LINK_BYTES of their keys, as it says."""
     lag: Callable[[], int]
+    show: Callable[[bytes], None]
+    """Send this frame, if the connection is open."""
     wake: Callable[[float], None]
     """Call `due` after so many ms, and send that."""
     is_proven: bool
     """Whether the connection has proved that the other end has the key: then what it says of itself needs no signature here."""
     waiting: dict[bytes, None] = field(default_factory=dict)
-    """Keys of nodes whose newest summaries it may have to be shown."""
+    """Keys of other nodes whose newest summaries it may have to be shown."""
 
 
 class SummaryBoard:
@@ -132,21 +140,28 @@ class SummaryBoard:
         node_id: str,
         *,
         reads: bool,
-        links: Callable[[], frozenset[bytes]],
+        links: frozenset[bytes],
         lag: Callable[[], int],
+        show: Callable[[bytes], None],
         wake: Callable[[float], None],
         is_proven: bool = False,
     ) -> None:
-        """A session is connected with the node that has this public key and id. For the functions see _BoardLink."""
+        """A session is connected with the node that has this public key and id. For the rest see _BoardLink."""
         host = self._host
         if host is None or not key:
             return
-        link = self._links[session] = _BoardLink(key, node_id, reads, links, lag, wake, is_proven)
+        link = self._links[session] = _BoardLink(key, node_id, reads, links, lag, show, wake, is_proven)
         fresh_from = host.clock.elapsed_ms() - FRESH_MS
         link.waiting = {other: None for other, heard in self.heard.items() if reads and heard.at_ms > fresh_from}
         if link.waiting:
             wake(MEET_MS)
         self._make_within(host, CHANGED_MS)
+
+    def note_links(self, session: object, links: frozenset[bytes]) -> None:
+        """The other end says with which nodes it is connected now. Harmless for a session that is not connected."""
+        link = self._links.get(session)
+        if link is not None:
+            link.links = links
 
     def end(self, session: object) -> None:
         """A session is not connected any more. Harmless if it was not."""
@@ -174,15 +189,13 @@ class SummaryBoard:
         link = self._links.get(session)
         if link is None:
             return []
-        known, found = link.links(), list[bytes]()
+        found = list[bytes]()
         for key in tuple(link.waiting):
             if len(found) == MAX_SUMMARIES:
                 link.wake(PASS_ON_MS)
                 break
             del link.waiting[key]
-            if self.own is not None and key == self.own.key:
-                found.append(self.own.data)
-            elif key in self.heard and self._lacks(link, session, known, key):
+            if key in self.heard and self._lacks(link, session, key):
                 summary = self.heard[key].summary
                 if summary.is_genuine:  # it may have come from that node itself, and not been verified
                     found.append(summary.data)
@@ -233,16 +246,16 @@ class SummaryBoard:
 
     def _pass_on(self, key: bytes, delay_ms: float) -> None:
         for session, link in self._links.items():
-            if self._lacks(link, session, link.links(), key):
+            if self._lacks(link, session, key):
                 link.waiting[key] = None
                 link.wake(delay_ms)
 
-    def _lacks(self, link: _BoardLink, session: object, known: frozenset[bytes], key: bytes) -> bool:
-        """Whether this link has to be shown the newest summary of that node, unless it is our own."""
+    def _lacks(self, link: _BoardLink, session: object, key: bytes) -> bool:
+        """Whether this link has to be shown the newest summary of that other node."""
         return (
-            link.reads
+            key[:LINK_BYTES] not in link.links
+            and link.reads
             and key != link.key
-            and key[:LINK_BYTES] not in known
             and (key not in self.heard or session not in self.heard[key].shown_by)
         )
 
@@ -269,8 +282,12 @@ class SummaryBoard:
         for one in self.linked():
             lags[one.key] = max(one.lag, lags.get(one.key, 0))
         self.own = make_summary(host.signer, host.node_id, made_ms, host.measure(), lags.items())
-        for link in self._links.values():
-            if link.reads:
-                link.waiting[self.own.key] = None
-                link.wake(0.0)
+        self._show(_encode(Summaries((self.own.data,))), [link.show for link in self._links.values() if link.reads])
         self._make_within(host, host.period_seconds * 1000)
+
+    def _show(self, frame: bytes, links: Sequence[Callable[[bytes], None]]) -> None:
+        """Show all links an own summary; each turn is short, whatever their number."""
+        for show in links[:SHOWN_A_TURN]:
+            show(frame)
+        if links[SHOWN_A_TURN:] and self._host is not None:
+            self._host.turn(partial(self._show, frame, links[SHOWN_A_TURN:]))()

@@ -12,7 +12,7 @@ from peers.events.dot import MAX_SEQ, Dot, Epoch
 from peers.events.entry import Entry
 from peers.events.epoch import Birth, EpochEnd, name_of
 from peers.events.piece import Piece
-from peers.events.proof import Block, Proof
+from peers.events.proof import Block, Proof, Way
 from peers.events.signature import Signer
 from peers.facts.fact import Fact, Tip
 from peers.facts.fact_set import MeshEnd
@@ -78,6 +78,8 @@ class RunState:
     """Copies of events whose time is after `until_ms`: they are held, and not shown."""
     epoch: Epoch | None = None
     """The one that the next own entry continues; None: it begins a new one."""
+    has_unadopted: bool = False
+    """Whether `adopt` may find something."""
 
 
 class Change(NamedTuple):
@@ -153,6 +155,8 @@ class Taken:
     """If there are new facts: what follows from all of them together."""
     limited: Mapping[Epoch, Limited] = field(default_factory=dict)
     """Epochs that, by the facts of the mesh, count up to another entry than before, or are new and have such a limit."""
+    anew: tuple[Epoch, ...] = ()
+    """Of `follow`: epochs that are taken anew from their ends on, whatever came before."""
 
 
 class RunStore(KeptBeside, KeepsArrivals, Protocol):
@@ -227,7 +231,10 @@ class RunStore(KeptBeside, KeepsArrivals, Protocol):
         """
 
     def compare(self, birth: Birth, blocks: Sequence[Block]) -> Taken:
-        """Prove a fork if one of these genuine blocks and one of ours of the epoch exclude each other, as `prove` does."""
+        """Prove a fork if one of these genuine blocks and one of ours of the epoch exclude each other, as `prove`."""
+
+    def follow(self, way: Way) -> Taken:
+        """Take an epoch along a way that leads where the facts of the mesh say: another history of it here is put aside."""
 
     def part(self, epoch: Epoch, seq: int) -> Taken:
         """Count a legacy epoch only up to `seq`, since another log has others after it; as if its fork was proven there.
@@ -267,9 +274,8 @@ class RunStore(KeptBeside, KeepsArrivals, Protocol):
         Once a fact is known, these facts and the births that are here say how far epochs count:
 
         - an epoch of a member counts without end; one of a key without a valid certificate does not count at all;
-        - of a key that is revoked, or has left: an epoch that is a tip of its cut counts up to that tip; one that the birth of
-          a counting epoch names counts up to the entry named there; the others do not count, once the births of all tips are
-          here.
+        - of a key that is revoked, or has left: an epoch that is a tip of its cut counts up to that tip; one that the
+          birth of a counting epoch names counts up to there; the others do not count, once the births of all tips are here.
         """
 
     def roster(self) -> Roster | None:
@@ -295,6 +301,9 @@ class RunStore(KeptBeside, KeepsArrivals, Protocol):
 
     def proof(self, epoch: Epoch) -> Proof | None:
         """The proof of its fork, if it is proven."""
+
+    def way(self, epoch: Epoch, after: int) -> Way | None:
+        """From the run after the entry `after` to the limit by the facts of the mesh; None if this is not that history."""
 
     def forks(self) -> Mapping[bytes, int]:
         """How many epochs of each key are proven to have forked, of those with any."""

@@ -27,6 +27,7 @@ READING = ("mesh log", "mesh peers", "mesh members")
 """Commands whose output may be another one before news has come: they are called until it is right."""
 MACHINES = 3
 _UP = " is up in mesh "
+_STARTS = re.compile(r"mesh (--home \w+ )?up\b")
 _COMMAND = re.compile(r"^(\w*)\$ (.*)\n((?:(?!\w*\$ ).*\n)*)", re.MULTILINE)
 _FILE = re.compile(r"# (\w+\.py)\n")
 _AT_TERMINAL = re.compile(r"^(recovery code: |Write it down and put it away: ).*\n", re.MULTILINE)
@@ -90,7 +91,7 @@ class PagePlayer:
         for shown, real in self._said.items():
             command = command.replace(shown, real)
         wanted = _AT_TERMINAL.sub("", printed)
-        if command.startswith("mesh up"):
+        if _STARTS.match(command):
             machine.start(command)
             with suppress(AssertionError):
                 wait_until(lambda: _UP in machine.output(), SECONDS, "the node is up")
@@ -153,5 +154,5 @@ class _Machine:
 
     def _spawn(self, command: str, output: IO[str]) -> Process:
         unset = [f"--unset={name}" for name in os.environ if name.startswith(("MESH_", "XDG_"))]
-        shell = ["env", *unset, "sh", "-c", f"exec {command}" if command.startswith("mesh up") else command]
+        shell = ["env", *unset, "sh", "-c", f"exec {command}" if _STARTS.match(command) else command]
         return self._host.spawn(shell, cwd=self.home, env=self._env, stdout=output, stderr=output)

@@ -57,6 +57,8 @@ class StandIn:
         """All messages of clients but `sync`."""
         self.asked: list[str] = []
         """The queries of all requests for pages of events."""
+        self.discovery: dict[str, Any] | None = None
+        """The row about discovery in the status; None: none, as of a node of an older release."""
         self.mesh_nodes: list[dict[str, Any]] | None = None
         """What the status says of the whole mesh; None: nothing, as a node of an older release."""
         self.answers_syncs = True
@@ -152,6 +154,7 @@ class StandIn:
                 "peers": self.peers,
                 "sessions": [],
                 "clients": clients,
+                **({} if self.discovery is None else {"discovery": self.discovery}),
                 **({} if self.mesh_nodes is None else {"mesh_nodes": self.mesh_nodes}),
             }
 

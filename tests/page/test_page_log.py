@@ -283,3 +283,33 @@ def test_the_log_that_could_not_be_read_is_read_when_the_node_is_back(signed_in:
     tab.click("#try-now")
 
     tab.wait_until("document.querySelectorAll('#log > li').length >= 60")
+
+
+def test_a_story_that_is_read_stays_in_its_place_also_when_events_come(signed_in: SignIn, node: StandIn) -> None:
+    for number in range(12):
+        node.add({"type": f"event {number}"}, n=number)
+    tab = signed_in()
+    wait_for_rows(tab, 12)
+    place = "Math.round(document.querySelectorAll('#log > li')[3].getBoundingClientRect().top)"
+    top = tab.evaluate(place)
+
+    tab.evaluate("document.querySelectorAll('#log .type')[3].click()")
+    tab.wait_for_text(".story", "Signed by")
+    node.add({"type": "late"}, n=99)
+    node.forward()
+
+    tab.wait_for_text("#newest", "1 new event")
+    assert tab.evaluate(place) == top
+
+
+def test_the_story_of_the_last_event_is_scrolled_into_sight(signed_in: SignIn, node: StandIn) -> None:
+    for number in range(40):
+        node.add({"type": f"event {number}"}, n=number)
+    tab = signed_in()
+    wait_for_rows(tab, 40)
+
+    tab.evaluate("[...document.querySelectorAll('#log .type')].at(-1).click()")
+
+    tab.wait_for_text(".story", "Signed by")
+    ends = "[...document.querySelectorAll('.tools, #scroll')].map(e => e.getBoundingClientRect().bottom)"
+    tab.wait_until(f"(([scroll, tools]) => tools <= scroll)({ends})")

@@ -75,9 +75,19 @@ def test_the_headline_says_how_long_a_neighbour_is_away(signed_in: SignIn, node:
 
     tab = signed_in()
 
-    tab.wait_for_text("#headline", "attic cannot be reached for 2 h")
+    tab.wait_for_text("#headline", "Alone: no contact with attic for 2 h.")
     said = tab.evaluate("document.getElementById('said').textContent")
     assert said == "Alone: attic cannot be reached."  # it is read aloud at each change
+
+
+def test_does_not_say_that_the_node_looks_for_others_if_it_does_not(signed_in: SignIn, node: StandIn) -> None:
+    node.discovery = {"on": False, "interfaces": [], "since_ms": None, "why": "it was started without it"}
+
+    tab = signed_in()
+
+    sentence = "The node does not look for others: it was started without it."
+    tab.wait_for_text("#headline", f"Alone: no neighbour is known yet. {sentence}")
+    assert tab.text("#no-peers") == f"None yet. {sentence}"
 
 
 def test_the_headline_names_a_neighbour_that_stays_behind(signed_in: SignIn, node: StandIn) -> None:

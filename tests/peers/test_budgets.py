@@ -74,6 +74,23 @@ def test_a_member_that_comes_again_has_the_budget_that_it_had() -> None:
     assert budgets.of_origin("study~2").wait_ms() == 0
 
 
+def test_changed_limits_hold_at_once_for_links_and_members_that_are_there() -> None:
+    clock = ManualClock()
+    limits = Limits(events_at_once=100, other_messages_per_second=10, links_of_address=2)
+    budgets = Budgets(limits, LimitHits(clock), clock, float)
+    link, member = budgets.of_link(), budgets.of_origin("till~1")
+    link.of_address = budgets.of_address("192.0.2.1")
+    assert link.spend("till~1", 30, 0, 0.0)
+    member.spend("till~1", 150, 0)
+    assert (link.wait_ms(), member.wait_ms()) == (2_000, pytest.approx(25))
+
+    limits.change(Limits(events_at_once=200, other_messages_per_second=30, links_of_address=2, members=9))
+    budgets.renew()
+
+    assert (link.wait_ms(), member.wait_ms()) == (0, 0)
+    assert limits.members == Limits().members
+
+
 def test_the_budgets_of_many_members_take_no_more_memory_than_those_of_some() -> None:
     clock = ManualClock()
     budgets = Budgets(Limits(members=3, events_at_once=1), LimitHits(clock), clock, float)

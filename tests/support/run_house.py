@@ -142,6 +142,7 @@ def exchange(one: RunStore, other: RunStore, writers: Sequence[Writer]) -> None:
                     with target.transaction():
                         target.prove(proof)
             _show(source, target)
+            _lead(source, target)
             send(source, target)
         for store, writer in zip((one, other), writers, strict=True):
             adopt(store, writer)
@@ -159,6 +160,15 @@ def _show(source: RunStore, target: RunStore) -> None:
         if birth is not None and epoch in ends and source.head(epoch, seq) != target.head(epoch, seq):
             with target.transaction():
                 target.compare(birth, source.blocks(epoch, limit=1000))
+
+
+def _lead(source: RunStore, target: RunStore) -> None:
+    """Where a fork cuts an epoch of which the source has what the facts of the mesh name, it shows the way."""
+    for epoch, end in target.ends().items():
+        way = source.way(epoch, end.seq) if end.mark else None
+        if way is not None:
+            with target.transaction():
+                target.follow(way)
 
 
 def hollowed(piece: Piece, *seqs: int) -> Piece:
@@ -226,7 +236,7 @@ def _check_heads(store: CheckedStore, epoch: Epoch, end: EpochEnd) -> None:
     assert store.head(epoch, end.seq + ALL) is None
     twin = MemoryRunStore()
     twin.open()
-    proof = store.proof(epoch)
+    proof = store.proof(epoch) if end.mark else None
     if proof is not None:
         with twin.transaction():
             twin.prove(proof)

@@ -9,6 +9,8 @@ import click
 from mesh.cli.node.chosen import UpOptions
 from mesh.errors import MeshError
 from mesh.node import Node
+from mesh.settings.mesh_file import LIMITS_TABLE
+from peers.limits import FIXED, Limits
 
 PEER, CERTIFICATE = "peer", "clients-cert"
 
@@ -42,6 +44,18 @@ class Reloading:
             node.change_peers(new.of_node.get("peers", ()))
             self._shown[PEER] = new.shown[PEER]
             lines.append(f"peer is {', '.join(new.shown[PEER]) or 'empty'} now")
+        limits = [key for key in changed if _is_changed_at_once(key)]
+        if limits:
+            node.change_limits(new.of_node.get("limits") or Limits())
+        for key in limits:
+            changed.remove(key)
+            self._shown[key] = new.shown[key]
+            lines.append(f"{key} is {new.shown[key]} now")
         if changed:
             lines.append(f"these take effect when the node is started again: {', '.join(changed)}")
         return lines or ["nothing has changed"]
+
+
+def _is_changed_at_once(key: str) -> bool:
+    table, _, limit = key.partition(".")
+    return table == LIMITS_TABLE and limit not in FIXED

@@ -59,23 +59,34 @@ def _watch(read: Callable[[], list[dict[str, Any]]], pressed: Callable[[], str])
 
     with Live(auto_refresh=False, screen=True) as live:
         while True:
-            live.update(_screen(read(), live.console.width), refresh=True)
+            live.update(screen_of(read(), live.console.width, live.console.height), refresh=True)
             if pressed() in END_KEYS:
                 return
 
 
-def _screen(nodes: list[dict[str, Any]], columns: int) -> RenderableType:
+def screen_of(nodes: list[dict[str, Any]], columns: int, lines: int) -> RenderableType:
+    """What `mesh top` shows. What is wrong comes first: the end is cut off where there are more nodes than lines."""
     from rich.console import Group
+    from rich.table import Table
     from rich.text import Text
 
-    from mesh.cli.watch.mesh_table import mesh_tables
+    from mesh.cli.watch.mesh_table import nodes_table, parts_tables
 
     here = sum(not node["island"] for node in nodes)
     title = Text(f"{here} of {len(nodes)} nodes can be reached   (q ends)", style="bold")
-    parts: list[RenderableType] = [title]
-    for one in mesh_tables(nodes, columns):
-        parts += [Text(""), one]
+    parts: list[RenderableType] = [title, Text("")]
+    for one in parts_tables(nodes, columns):
+        parts += [one, Text("")]
+    used = sum(one.row_count + 1 if isinstance(one, Table) else 1 for one in parts) + 1
+    shown = nodes if len(nodes) <= lines - used else sorted(nodes, key=_rank)[: max(1, lines - used - 1)]
+    parts.append(nodes_table(shown, nodes, columns))
+    if len(shown) < len(nodes):
+        parts.append(Text(f"{len(nodes) - len(shown)} more: `mesh status --mesh` shows them"))
     return Group(*parts)
+
+
+def _rank(node: dict[str, Any]) -> tuple[bool, bool, int]:
+    return node["state"] != "this", node["state"] != "gone", -(node["worst_lag"] or 0)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from mesh.membership.actions import Notice
 from mesh.membership.status import Status
 from mesh.node_log import checked
 from mesh.settings.config import WAIT_SECONDS
-from mesh.views.fold import Apply
+from mesh.views.state import Apply
 from mesh.views.view import ShownState, View
 from mesh.views.views import Views
 from peers.clock import Undo

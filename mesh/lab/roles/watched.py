@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from peers.codec.messages import Message
-from peers.codec.run_messages import Fill, Greeting, Pieces
+from peers.codec.run_messages import Fill, Greeting, Pieces, RunHave
 from peers.events.columns import events_of
+from peers.events.dot import Epoch
 from peers.events.ends import EndsSnapshot
 from peers.roles.run_peer import RunPeerSync
 
@@ -21,6 +22,8 @@ class WatchedPeerSync(RunPeerSync):
         """`on_events` gets the events of each message, the node that sent them, and what of it was known: empty if nothing."""
         self._had: EndsSnapshot | None = None
         """What our greeting says; the link may have opened earlier, and a proof that came meanwhile takes entries away."""
+        self._anew: dict[Epoch, int] = {}
+        """From where on it has said since that it takes epochs anew."""
         self._on_events = on_events
         super().__init__(*args, **options)
 
@@ -30,6 +33,11 @@ class WatchedPeerSync(RunPeerSync):
             then(greeting)
 
         super()._greet(node_id, other_key, greeted)
+
+    def send(self, message: Message) -> None:
+        if isinstance(message, RunHave):
+            self._anew |= {epoch: message.ends[epoch].seq for epoch in message.anew}
+        super().send(message)
 
     def dispatch(self, message: Message) -> None:
         if self.authenticated and isinstance(message, Pieces):
@@ -42,6 +50,7 @@ class WatchedPeerSync(RunPeerSync):
     def _known(self, message: Pieces) -> str:
         for piece in message.pieces:
             had = self._had.get(piece.epoch) if self._had is not None else None
-            if had is not None and piece.start <= had.seq:
-                return f"entries {piece.start} to {min(piece.last, had.seq)} of {piece.epoch}"
+            known = 0 if had is None else min(had.seq, self._anew.get(piece.epoch, had.seq))
+            if piece.start <= known:
+                return f"entries {piece.start} to {min(piece.last, known)} of {piece.epoch}"
         return ""

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from peers.codec.run_messages import MAX_BLOCKS, MAX_HEADS, Heads, Prove, ShowBlocks
+from peers.codec.run_messages import MAX_BLOCKS, MAX_HEADS, Heads, Prove, ShowBlocks, ShowWay
 from peers.events.dot import MAX_FOREIGN_SEQ, Epoch
 from peers.events.epoch import END_BYTES, NO_KEY, NOTHING, Birth, EpochEnd, legacy_mark
-from peers.events.proof import Block, Proof
+from peers.events.proof import Block, Proof, Way
 from peers.events.run import RUN_ENTRIES
 from peers.protocol.runs.other_end import OtherEnd
 from peers.protocol.runs.role import BadPeer, RunRole
@@ -17,6 +17,10 @@ from peers.stores.run_store import RunStore, Taken
 
 MAX_MISMATCHES = 64
 """Epochs of which pieces did not fit, and the other end has not shown why."""
+
+
+MAX_LED = 8
+"""How often the way of one epoch is shown on a link: it leads nowhere for an end that lacks facts."""
 
 
 class FoundBlocks(NamedTuple):
@@ -48,6 +52,10 @@ class ForkSearch:
         self._earlier: dict[Epoch, EpochEnd] = {}
         """Ends of the other end that are not compared yet: heads of entries before our own ends."""
 
+        self._led: dict[Epoch, int] = {}
+        """How often ways were looked for."""
+        self.other_reads_ways = False
+
     # Asking
 
     def look(self, said: Mapping[Epoch, EpochEnd]) -> bool:
@@ -58,6 +66,8 @@ class ForkSearch:
         for epoch, theirs in said.items():
             self._earlier.pop(epoch, None)
             ours = self._role.ends.get(epoch)
+            if ours is not None and theirs.mark and not ours.mark:
+                self.lead(epoch, theirs)
             if ours is not None and theirs.mark == legacy_mark(epoch):
                 if theirs.seq < ours.seq or not ours.mark:
                     self._part(epoch, theirs.seq)
@@ -96,11 +106,13 @@ class ForkSearch:
         self._mismatched[epoch] = ours
         self.suspect(epoch)
 
-    def compared(self, epoch: Epoch, count: int) -> None:
-        """So many blocks that the other end showed were compared with ours.
+    def compared(self, epoch: Epoch, count: int, *, is_explained: bool) -> None:
+        """So many blocks that the other end showed were compared with ours; `is_explained`: they prove a fork.
 
         Raises BadPeer if these were the last ones, and do not say why a piece did not fit.
         """
+        if is_explained:
+            self._mismatched.pop(epoch, None)
         if count == MAX_BLOCKS:
             return  # there may be more
         at_mismatch = self._mismatched.pop(epoch, None)
@@ -143,7 +155,18 @@ class ForkSearch:
         for at in range(0, len(shown.blocks), MAX_BLOCKS):
             self._role.send(ShowBlocks(shown.birth, tuple(shown.blocks[at : at + MAX_BLOCKS])))
 
-    # Proofs
+    # Ways and proofs
+
+    def lead(self, epoch: Epoch, theirs: EpochEnd) -> None:
+        """Show the way to the limit of an epoch, if that is known here, to an end for which a fork cuts it at `theirs`."""
+        count = self._led.get(epoch, 0)
+        if self.other_reads_ways and count < MAX_LED:
+            self._led[epoch] = count + 1
+            self._role.read(partial(_way, epoch, theirs.seq), self._on_way)
+
+    def _on_way(self, way: Way | None) -> None:
+        if way is not None:
+            self._role.send(ShowWay(way))
 
     def prove(self, epoch: Epoch) -> None:
         """Send the proof of this fork that is known here, unless the other end has it."""
@@ -169,6 +192,10 @@ def _cut_legacy(epoch: Epoch, seq: int, store: RunStore) -> Sequence[Taken]:
 
 def _nothing_follows(takens: Sequence[Taken]) -> None:
     pass
+
+
+def _way(epoch: Epoch, after: int, store: RunStore) -> Way | None:
+    return store.way(epoch, after)
 
 
 def _proof(epoch: Epoch, store: RunStore) -> Proof | None:

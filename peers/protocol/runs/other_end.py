@@ -7,6 +7,7 @@ from collections import deque
 
 from peers.codec.run_messages import Fill, Pieces
 from peers.events.dot import MAX_SEQ, Epoch
+from peers.events.epoch import EpochEnd
 from peers.events.reconcile import EndsView
 from peers.protocol.runs.role import BadPeer, RunRole
 from peers.protocol.sync import WINDOW
@@ -41,6 +42,13 @@ class OtherEnd:
         for seqs in (self.sent, self.coming):
             if seqs.get(epoch, 0) > seq:
                 seqs[epoch] = seq
+
+    def anew(self, epoch: Epoch, end: EpochEnd) -> None:
+        """It takes an epoch anew from this end on."""
+        self.sent.pop(epoch, None)
+        self.coming.pop(epoch, None)
+        if self.view is not None:
+            self.view.begin_anew(epoch, end)
 
     def mark(self, epoch: Epoch) -> bytes:
         """The mark of the proof that it has of an epoch's fork, empty if it has none."""

@@ -10,7 +10,6 @@ from msgspec.structs import replace
 
 from peers.codec.messages import Synced
 from peers.codec.run_messages import (
-    MAX_HAVE,
     MAX_SPANS,
     Decline,
     Facts,
@@ -22,13 +21,13 @@ from peers.codec.run_messages import (
     RunHave,
     SayHollow,
     ShowBlocks,
+    ShowWay,
     Span,
     WantedEvents,
     Yours,
-    spans_of,
 )
 from peers.events.dot import Dot, Epoch
-from peers.events.epoch import END_BYTES, NOTHING, EpochEnd
+from peers.events.epoch import END_BYTES, NOTHING
 from peers.events.reconcile import Differ, EndsView, Reconciliation, Same
 from peers.events.signature import is_signed
 from peers.protocol.runs.fact_exchange import FactExchange
@@ -38,13 +37,28 @@ from peers.protocol.runs.role import BadPeer, RunRole
 from peers.protocol.runs.said import Said, hollow_spans, read_said
 from peers.protocol.runs.sending import Sending
 from peers.protocol.runs.taking import Taking
+from peers.protocol.runs.untold import Untold
 from peers.protocol.runs.wants import Wants
 from peers.stores.run_store import Limited, RunStore, Taken
 
 MAX_GREETED_SPANS = 64
 """Spans of hollow entries in a greeting: about 4 KB of the 16 that a stranger may send. More are said after it."""
 
-RunWords = Same | Differ | RunHave | Pieces | Fill | Synced | Heads | ShowBlocks | Prove | SayHollow | Decline | Facts
+RunWords = (
+    Same
+    | Differ
+    | RunHave
+    | Pieces
+    | Fill
+    | Synced
+    | Heads
+    | ShowBlocks
+    | Prove
+    | ShowWay
+    | SayHollow
+    | Decline
+    | Facts
+)
 """What the two ends say to each other after their greetings."""
 
 
@@ -89,9 +103,7 @@ class Replication:
         self._is_met = False
         self._behind: set[Epoch] = set()
         """Epochs of which the other end has more."""
-        self._untold: dict[Epoch, EpochEnd] = {}
-        self._untold_hollow: list[Dot] = []
-        self._untold_filled: list[Dot] = []
+        self._untold = Untold()
         self._proven: dict[Epoch, None] = {}
         """Epochs proven to have forked since our greeting."""
 
@@ -149,6 +161,7 @@ class Replication:
             raise BadPeer("it greeted twice")
         self._is_met = True
         self._their_hollow = greeting.hollow or self._their_hollow
+        self._forks.other_reads_ways = greeting.reads_ways
         self._look_at_own(greeting.yours)
         self._facts.meet(greeting.facts)
         self._reconcile(partial(self._reconciliation.meet, greeting.newest, greeting.rest))
@@ -170,6 +183,7 @@ class Replication:
                 hollow=self._hollow if self._hollow.count else None,
                 last_position=said.last_position,
                 facts=said.facts,
+                reads_ways=True,
                 **names,
             )
         )
@@ -252,7 +266,7 @@ class Replication:
             self._reconcile(partial(self._reconciliation.take, message))
         elif isinstance(message, RunHave):
             self._on_have(self._reconciliation, message)
-        elif isinstance(message, Pieces | Fill | Prove | ShowBlocks):
+        elif isinstance(message, Pieces | Fill | Prove | ShowBlocks | ShowWay):
             self._taking.add(message)
         elif isinstance(message, Facts):
             self._on_facts(message)
@@ -271,6 +285,10 @@ class Replication:
 
     def _on_have(self, reconciliation: Reconciliation, message: RunHave) -> None:
         reconciliation.have(message.ends)
+        for epoch in message.anew:
+            self.other.anew(epoch, message.ends.get(epoch, NOTHING))
+        if message.anew:
+            self._sending.readmit(())
         self._wants.end(message.filled)
         self._wants.call(message.hollow)
         self._unheard -= sum([last - first + 1 for _, first, last in message.hollow])
@@ -312,26 +330,27 @@ class Replication:
             self._taking.accept()
         if taken.limited:
             self._on_limited(taken.limited)
+        self._untold.begin_anew({epoch: self._role.ends.get(epoch) or NOTHING for epoch in taken.anew})
         own = self._role.epoch
         for epoch, end in taken.ends.items():
             is_told = max(self.other.sent.get(epoch, 0), self.other.coming.get(epoch, 0)) >= end.seq
             if end.mark or epoch in taken.limited or (epoch != own and not is_told):
-                self._untold[epoch] = end
+                self._untold.ends[epoch] = end
             if epoch == own:
                 self._sending.overtake(epoch)
         self._behind.difference_update([epoch for epoch in taken.ends if not self._lacked_of(epoch)])
-        self._untold_hollow += taken.hollow
-        self._untold_filled += [change.dot for change in taken.changes if change.is_fill]
+        self._untold.hollow += taken.hollow
+        self._untold.filled += [change.dot for change in taken.changes if change.is_fill]
         if self.other.view is None:
             self._proven.update(dict.fromkeys(taken.proven))
         else:
             for epoch in taken.proven:
                 self._forks.prove(epoch)
-        if self._untold_filled:
+        if self._untold.filled:
             self._ask_hollow()
-        if self._untold_hollow or self._untold_filled:
+        if self._untold.hollow or self._untold.filled:
             self.tell()
-        elif self._untold:
+        elif self._untold.ends:
             self._role.on_untold()
         self.go_on()
 
@@ -342,17 +361,16 @@ class Replication:
             self.other.limit(epoch, ours.seq)
             if now.counts_more and self.other.has(epoch) < ours.seq:
                 self._sending.readmit(())
+            if ours.mark:
+                self._untold.ends[epoch] = ours  # whoever knows the way to the limit shows it
+            elif self.other.view is not None and (theirs := self.other.view.get(epoch)).mark:
+                self._forks.lead(epoch, theirs)
 
     def tell(self) -> None:
         """Say what was committed and came from others, and what is hollow."""
         if not self._is_met:
             return
-        ends = list(self._untold.items())
-        hollow, filled = spans_of(self._untold_hollow), spans_of(self._untold_filled)
-        self._untold, self._untold_hollow, self._untold_filled = {}, [], []
-        while ends or hollow or filled:
-            have = RunHave(dict(ends[:MAX_HAVE]), tuple(hollow[:MAX_SPANS]), tuple(filled[:MAX_SPANS]))
-            ends, hollow, filled = ends[MAX_HAVE:], hollow[MAX_SPANS:], filled[MAX_SPANS:]
+        for have in self._untold.messages():
             self._role.send(have)
 
     def compare(self) -> None:

@@ -188,7 +188,9 @@ class Sending:
     def _on_page(self, changes: Sequence[Change], page: RunPage) -> None:
         self._end_asking()
         for proof in page.proofs:
-            self._forks.send_proof(proof)
+            end = self._role.ends.get(proof.birth.epoch)
+            if end is not None and end.mark:
+                self._forks.send_proof(proof)
         declined = self._other.declined
         for piece in page.pieces:
             self._other.went(piece.epoch, piece.last)

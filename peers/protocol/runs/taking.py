@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from peers.codec.messages import Synced
 from peers.codec.pieces import RawPiece
-from peers.codec.run_messages import MAX_DECLINED, Decline, Facts, Fill, Pieces, Prove, ShowBlocks
+from peers.codec.run_messages import MAX_DECLINED, Decline, Facts, Fill, Pieces, Prove, ShowBlocks, ShowWay
 from peers.events.dot import Epoch
 from peers.events.epoch import Birth
 from peers.events.proof import Proof
@@ -35,7 +35,7 @@ COMMITTED_STEPS = 4
 SHARED_ENTRIES = 500
 """Of one commit of several steps, at most, where others use the store too."""
 
-Received = Pieces | Fill | Prove | ShowBlocks | Facts
+Received = Pieces | Fill | Prove | ShowBlocks | ShowWay | Facts
 Work = Callable[[RunStore], Taken]
 Reaction = Callable[[Taken], None]
 
@@ -142,7 +142,7 @@ class Taking:
             steps = [step for step, entries in zip(steps, sums, strict=True) if entries <= SHARED_ENTRIES] or steps[:1]
         return steps
 
-    def _step(self, message: Fill | Prove | ShowBlocks | Facts) -> CommitStep:
+    def _step(self, message: Fill | Prove | ShowBlocks | ShowWay | Facts) -> CommitStep:
         if isinstance(message, Fill):
             return CommitStep(partial(_fill, message), partial(self._on_filled, message), len(message.events))
         if isinstance(message, Facts):
@@ -150,6 +150,8 @@ class Taking:
             return CommitStep(partial(learn_facts, message, why), partial(self._on_learned, message, why))
         if isinstance(message, ShowBlocks):
             return CommitStep(partial(_compare, message), partial(self._on_compared, message))
+        if isinstance(message, ShowWay):
+            return CommitStep(partial(_follow, message), _nothing_follows)
         proof = _decoded(message)
         self._other.proved(proof.birth.epoch, proof.mark)
         if proof.birth.epoch not in self._role.ends and not self._role.trusts(proof.birth):
@@ -261,7 +263,8 @@ class Taking:
     def _on_compared(self, message: ShowBlocks, taken: Taken) -> None:
         if taken.outcomes:
             raise BadPeer(f"it showed a block of epoch {message.birth.epoch} that its owner did not sign")
-        self._forks.compared(message.birth.epoch, len(message.blocks))
+        is_explained = message.birth.epoch in taken.proven
+        self._forks.compared(message.birth.epoch, len(message.blocks), is_explained=is_explained)
         self._forks.prove(message.birth.epoch)
 
 
@@ -327,6 +330,10 @@ def _compare(message: ShowBlocks, store: RunStore) -> Taken:
     if not all(block.is_genuine(message.birth) for block in message.blocks):
         return Taken(outcomes=("bad",))
     return store.compare(message.birth, message.blocks)
+
+
+def _follow(message: ShowWay, store: RunStore) -> Taken:
+    return store.follow(message.way)
 
 
 def _decoded(message: Prove) -> Proof:

@@ -293,6 +293,7 @@ class EnteringRules(CopyRules):
             hollow=tuple(work.hollow),
             proven=tuple(work.proven),
             limited=work.limited,
+            anew=tuple(work.anew),
             forks={
                 key: self._forks[key] for row in rows if row.epoch in work.proven and (key := row.key) in self._forks
             },

@@ -17,8 +17,8 @@ from peers.events.piece import Piece
 from peers.events.proof import Block, Proof
 from peers.events.run import OWN, VOUCHED, RunHash
 from peers.facts.fact import MAX_TIPS, Tip
-from peers.stores.run_store import Change
-from peers.stores.runs.rows import EpochRow, RunRow, RunRows, Standing
+from peers.stores.run_store import Change, RunState
+from peers.stores.runs.rows import NOTHING_COUNTS, EpochRow, RunRow, RunRows, Standing, signed_name
 
 T = TypeVar("T")
 
@@ -50,8 +50,24 @@ class EpochRules(RunRows):
         self._origins: dict[Epoch, str | None] = {}
         self._vouching: set[Epoch] = set()
         """Epochs with entries by which their node vouches for others; or those that were taken back."""
-        self._journal: list[tuple[dict[Any, Any], Any, Any]] = []
+        self._journal: list[tuple[Any, Any, Any]] = []
         """What was in these tables before the transaction, in the order of its changes."""
+
+    @property
+    def state(self) -> RunState:
+        numbers = self._numbers
+        return RunState(
+            last_added=numbers.last_added,
+            last_position=numbers.last_position,
+            events=numbers.events,
+            clock_ms=numbers.clock_ms,
+            conflicts=numbers.conflicts,
+            hollow=numbers.hollow,
+            refused=numbers.refused,
+            waiting=numbers.waiting,
+            epoch=numbers.epoch,
+            has_unadopted=bool(self._unadopted),
+        )
 
     def _begin(self) -> None:
         """Read what is kept in memory: a store that opens calls it. The next own entry begins a new epoch."""
@@ -95,7 +111,7 @@ class EpochRules(RunRows):
     def _hash_up_to(self, run: RunRow, last: int) -> RunHash:
         """A run as far as the entry `last`, read from its rows."""
         items = self._items(run.epoch, run.first, last)
-        of_run = RunHash(run.epoch, run.first, run.before)
+        of_run = RunHash(signed_name(run.epoch), run.first, run.before)
         of_run.add(run.kinds[: len(items)], leaves_at(items), bytes_of(events_of(items)))
         return of_run
 
@@ -170,7 +186,7 @@ class EpochRules(RunRows):
 
     def newest_of(self, key: bytes) -> Epoch | None:
         """As in the port."""
-        rows = [row for row in self._epochs.values() if row.key == key and row.seq]
+        rows = [row for row in self._epochs.values() if row.key == key and row.seq and not row.is_aside]
         return max(rows, key=_grown).epoch if rows else None
 
     def tips(self, key: bytes) -> tuple[Tip, ...]:
@@ -329,8 +345,9 @@ def leaves_at(items: Items) -> list[bytes]:
 
 
 def without_limit(row: EpochRow) -> EpochRow:
-    """A row as it is on disk."""
-    return row if row.limit is None else replace(row, limit=None)
+    """A row as it is on disk; one that is aside never counts."""
+    limit = NOTHING_COUNTS if row.is_aside else None
+    return row if row.limit == limit and not row.is_led else replace(row, limit=limit, is_led=False)
 
 
 def _ranges(dots: Sequence[Dot]) -> Iterator[tuple[Epoch, int, int]]:

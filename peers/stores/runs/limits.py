@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 
 from msgspec import structs
 
 from peers.events.dot import Epoch
-from peers.events.epoch import NO_HEAD, Birth, Parent
+from peers.events.epoch import Birth, Parent
 from peers.events.piece import Piece
-from peers.events.proof import Cut
+from peers.events.proof import Cut, Way
 from peers.events.signature import is_signed
 from peers.facts.roster import Roster
 from peers.stores.run_store import Limited, Pen
 from peers.stores.runs.copying import Work
 from peers.stores.runs.entering import EnteringRules
-from peers.stores.runs.rows import EpochRow
+from peers.stores.runs.epochs import without_limit
+from peers.stores.runs.rows import NOTHING_COUNTS, EpochRow
 
-_NOTHING_COUNTS = Cut(0, NO_HEAD)
+MAX_WAYS = 64
+"""Epochs that are being taken along a way."""
+
+
+_heads_of = lru_cache(maxsize=8)(Way.heads)
 
 
 class LimitRules(EnteringRules):
@@ -32,6 +38,8 @@ class LimitRules(EnteringRules):
         """The public key of the mesh in hexadecimal digits; empty without one."""
         self._rosters: dict[str, Roster] = {}
         """That of the mesh, once a fact is known."""
+        self._ways: dict[Epoch, Way] = {}
+        """Of epochs that are not here up to their limits: the ways that lead there."""
 
     def roster(self) -> Roster | None:
         """As in the port."""
@@ -48,9 +56,7 @@ class LimitRules(EnteringRules):
             return
         limits = self._all_limits()
         for row in list(self._epochs.values()):
-            limit = self._limit_in(limits, row)
-            if limit is not None:
-                self._epochs[row.epoch] = structs.replace(row, limit=limit)
+            self._epochs[row.epoch] = self._limited_in(limits, row)
         self._find_unadopted()
         self._count_hollow()
 
@@ -68,7 +74,7 @@ class LimitRules(EnteringRules):
         roster = self.roster()
         row = EpochRow(epoch, birth.encode())
         is_out = roster is not None and roster.cut_of(birth.key) == ()
-        return structs.replace(row, limit=_NOTHING_COUNTS) if is_out else row
+        return structs.replace(row, limit=NOTHING_COUNTS) if is_out else row
 
     def _meet(self, piece: Piece, work: Work) -> None:
         """An epoch that is new here comes: of a key that is revoked or has left, its birth says what else of it counts.
@@ -89,7 +95,7 @@ class LimitRules(EnteringRules):
         limits = self._all_limits(keys)
         for row in list(self._epochs.values()):
             if keys is None or row.key in keys:
-                self._limit(row, self._limit_in(limits, row), work)
+                self._limit(row, self._limited_in(limits, row), work)
 
     def _all_limits(self, keys: Collection[bytes] | None = None) -> dict[bytes, Mapping[Epoch, Cut] | None]:
         return {key: self._limits_of(key) for key in keys or {row.key for row in self._epochs.values()}}
@@ -118,24 +124,34 @@ class LimitRules(EnteringRules):
                 limits[parent.epoch] = Cut(parent.seq, parent.head)
         return limits
 
+    def _heads_of_way(self, row: EpochRow) -> dict[int, bytes]:
+        """The heads at which pieces have to end while an epoch is taken along a way; empty without one."""
+        way = self._ways.get(row.epoch) if row.is_led else None
+        return {} if way is None else _heads_of(way)
+
     def _parent_of(self, epoch: Epoch, key: bytes) -> Parent:
         row = self._epochs.get(epoch)
         return row.birth.parent if row is not None and row.key == key else Parent()
 
-    def _limit_in(self, limits: Mapping[bytes, Mapping[Epoch, Cut] | None], row: EpochRow) -> Cut | None:
-        """That of one epoch; once that entry is here, with our head there."""
+    def _limited_in(self, limits: Mapping[bytes, Mapping[Epoch, Cut] | None], row: EpochRow) -> EpochRow:
+        """The row of one epoch with its limit; once that entry is here, with our head there."""
         of_key = limits[row.key]
-        if of_key is None:
-            return None
-        limit = of_key.get(row.epoch, _NOTHING_COUNTS)
-        if row.limit is not None and row.limit.seq == limit.seq <= row.seq:
-            return row.limit
-        return Cut(limit.seq, self.head(row.epoch, limit.seq) or limit.head)
+        if row.is_aside or of_key is None:
+            return without_limit(row)
+        stated = of_key.get(row.epoch, NOTHING_COUNTS)
+        limit = row.limit
+        if limit is None or not limit.seq == stated.seq <= row.seq:
+            limit = Cut(stated.seq, self.head(row.epoch, stated.seq) or stated.head)
+        is_here = 0 < limit.seq <= row.seq
+        is_led = limit.head == stated.head if is_here else row.is_led and limit == row.limit
+        return row if (limit, is_led) == (row.limit, row.is_led) else structs.replace(row, limit=limit, is_led=is_led)
 
-    def _limit(self, row: EpochRow, limit: Cut | None, work: Work) -> None:
-        if limit == row.limit:
+    def _limit(self, row: EpochRow, limited: EpochRow, work: Work) -> None:
+        limit = limited.limit
+        if limited == row:
             return
-        limited = structs.replace(row, limit=limit)
+        if not limited.is_led:
+            self._remember(self._ways, row.epoch, None)
         self._keep_epoch(limited, work)
         self._count_anew(row, limited, work)
         if row.seq or (limit is not None and limit.seq):

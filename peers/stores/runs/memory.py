@@ -275,6 +275,25 @@ class MemoryRunStore(MemoryEvents, RunRules):
     def _read_vouching(self) -> Iterable[Epoch]:
         return [epoch for epoch, runs in self._runs.items() if any(VOUCHED.keys() & set(run.kinds) for run in runs)]
 
+    def _rename_epoch(self, epoch: Epoch, name: Epoch) -> None:
+        of_epoch = [copy for copy in self._copies.values() if copy.dot is not None and copy.dot[0] == epoch]
+        hollow = [row for row in self._hollow.values() if row.dot[0] == epoch]
+        self._remove_hollow(hollow)
+        self._move_epoch(epoch, name)
+        self._on_undo(partial(self._move_epoch, name, epoch))
+        self._set(self._epoch_rows, epoch, None)
+        self._insert_hollow([row._replace(dot=(name, row.dot[1])) for row in hollow])
+        for copy in of_epoch:
+            assert copy.dot is not None
+            self._put_copy(structs.replace(copy, dot=(name, copy.dot[1])))
+
+    def _move_epoch(self, epoch: Epoch, name: Epoch) -> None:
+        self._places[name], self._runs[name] = self._places.pop(epoch), self._runs.pop(epoch)
+        self._runs[name][:] = [run._replace(epoch=name) for run in self._runs[name]]
+        for at, ((of, seq), is_fill) in enumerate(self._steps):
+            if of == epoch:
+                self._steps[at] = (name, seq), is_fill
+
     def _put_epochs(self, rows: Sequence[EpochRow]) -> None:
         for row in rows:
             self._set(self._epoch_rows, row.epoch, row)

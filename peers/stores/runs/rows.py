@@ -14,15 +14,18 @@ from peers.events.columns import Items
 from peers.events.created import Created
 from peers.events.dot import Dot, Epoch
 from peers.events.entry import Entry
-from peers.events.epoch import END_BYTES, KEY_BYTES, NO_HEAD, NOTHING, Birth, EpochEnd
+from peers.events.epoch import END_BYTES, KEY_BYTES, NAME_BYTES, NO_HEAD, NOTHING, Birth, EpochEnd
 from peers.events.proof import Cut, Proof
 from peers.facts.fact import Fact
 from peers.stores.event_rows import EventNumbers, EventRows
-from peers.stores.run_store import Change, RunState
+from peers.stores.run_store import Change
 from peers.stores.runs.undoing import UndoTable
 
 _KEPT_BIRTHS = 256
 """Decoded births that are kept in memory."""
+
+NOTHING_COUNTS = Cut(0, NO_HEAD)
+"""Of an epoch."""
 
 EntryState = Literal["held", "cleaned", "hollow", "refused"]
 
@@ -76,6 +79,8 @@ class EpochRow(msgspec.Struct, frozen=True, gc=False):
     """The mark of that proof."""
     limit: Cut | None = None
     """The last entry that counts by the facts of the mesh, and its head. Not on disk: it follows from facts and births."""
+    is_led: bool = False
+    """Whether this is the history that these facts name, so that `cut` does not matter. Not kept on disk."""
 
     @property
     def birth(self) -> Birth:
@@ -88,9 +93,16 @@ class EpochRow(msgspec.Struct, frozen=True, gc=False):
         return self.born[:KEY_BYTES]
 
     @property
+    def is_aside(self) -> bool:
+        """Whether it is another history than the facts name, put aside under a name of its own: it never counts."""
+        return len(self.epoch) > 2 * NAME_BYTES
+
+    @property
     def bound(self) -> Cut | None:
-        """That of `cut` and `limit` with the smaller seq; None if neither is there."""
+        """The one of `cut` and `limit` with the smaller seq, only `limit` where `is_led`; None if it counts without end."""
         limit, cut = self.limit, self.cut
+        if self.is_led:
+            return limit
         return cut if limit is None or (cut is not None and cut.seq <= limit.seq) else limit
 
     @property
@@ -101,7 +113,8 @@ class EpochRow(msgspec.Struct, frozen=True, gc=False):
 
     def counts(self, seq: int) -> bool:
         """Whether an entry with this seq is not after the bound."""
-        return (self.cut is None or seq <= self.cut.seq) and (self.limit is None or seq <= self.limit.seq)
+        is_cut = self.cut is not None and seq > self.cut.seq and not self.is_led
+        return not is_cut and (self.limit is None or seq <= self.limit.seq)
 
     @property
     def end(self) -> EpochEnd:
@@ -110,7 +123,12 @@ class EpochRow(msgspec.Struct, frozen=True, gc=False):
             return NOTHING
         bound = None if self.cut is None and self.limit is None else self.bound
         head = bound.head if bound is not None and bound.seq <= self.seq else self.head
-        return EpochEnd(self.last, head[:END_BYTES], self.mark)
+        return EpochEnd(self.last, head[:END_BYTES], b"" if self.is_led else self.mark)
+
+
+def signed_name(epoch: Epoch) -> Epoch:
+    """The name under which the entries of an epoch were signed: of one that is aside, that which it had."""
+    return epoch[: 2 * NAME_BYTES]
 
 
 class RunRow(NamedTuple):
@@ -172,21 +190,6 @@ class RunRows(EventRows):
 
     def __init__(self) -> None:
         self._numbers = RunNumbers()
-
-    @property
-    def state(self) -> RunState:
-        numbers = self._numbers
-        return RunState(
-            last_added=numbers.last_added,
-            last_position=numbers.last_position,
-            events=numbers.events,
-            clock_ms=numbers.clock_ms,
-            conflicts=numbers.conflicts,
-            hollow=numbers.hollow,
-            refused=numbers.refused,
-            waiting=numbers.waiting,
-            epoch=numbers.epoch,
-        )
 
     # Copies. `_shown`, `_set_local` and others as in EventRows; `_bury` is a rule here
 
@@ -315,6 +318,10 @@ class RunRows(EventRows):
     @abstractmethod
     def _put_epochs(self, rows: Sequence[EpochRow]) -> None:
         """Add these, or put them in place of those with the same names."""
+
+    @abstractmethod
+    def _rename_epoch(self, epoch: Epoch, name: Epoch) -> None:
+        """Let all rows of an epoch, but its proof, be those of another name, which is new."""
 
     @abstractmethod
     def _put_runs(self, rows: Sequence[RunRow]) -> None:

@@ -109,8 +109,9 @@ class TakingRules(LimitRules):
         if last <= growth.seq:
             if last < piece.last:
                 return "forked"
-            return "known" if self._head_at(growth, last) == piece.head else _mismatch(piece)
-        if piece.start > growth.seq + 1:
+            return "known" if self._head_at(growth, last) == piece.head else _other_history(piece, row)
+        way = self._heads_of_way(row)
+        if piece.start > growth.seq + 1 or (way and last not in way):
             return "gap"
         run = self._run_of(piece, growth)
         if run is None:
@@ -118,6 +119,8 @@ class TakingRules(LimitRules):
         grown = _grown(growth, run, piece, last)
         if grown is None:
             return "bad"
+        if way and way[last] != grown.head:
+            return _other_history(piece, row)
         if (last, grown.head) == bound:
             grown.is_at_cut = True
             if last < piece.last or not grown.is_signed:
@@ -128,7 +131,8 @@ class TakingRules(LimitRules):
                 "gap"  # another history than the cut of the mesh names: what forked is found once a part of it is here
             )
         if last < piece.last or grown.head != piece.head:
-            return _mismatch(piece)
+            # What ends at the limit needs no signature: the entries before it are not ours, or it was changed.
+            return "mismatch" if (last, piece.head) == bound == row.limit else _mismatch(piece)
         return grown if piece.signature or grown.is_legacy else "gap"
 
     def _head_at(self, growth: _Growth, seq: int) -> bytes | None:
@@ -159,9 +163,20 @@ class TakingRules(LimitRules):
         row, run = growth.row, growth.run
         assert run is not None, "a piece that is taken has a run"
         grown = self._numbers.last_position + len(growth.kinds)
-        limit = row.limit if row.limit is None or row.limit.seq > growth.seq else Cut(growth.seq, growth.head)
+        limit, is_led = row.limit, row.is_led
+        if limit is not None and limit.seq <= growth.seq:
+            limit, is_led = Cut(growth.seq, growth.head), limit.head == growth.head
+            self._remember(self._ways, row.epoch, None)
         self._keep_epoch(
-            structs.replace(row, seq=growth.seq, head=growth.head, first=run.hash.first, grown=grown, limit=limit),
+            structs.replace(
+                row,
+                seq=growth.seq,
+                head=growth.head,
+                first=run.hash.first,
+                grown=grown,
+                limit=limit,
+                is_led=is_led,
+            ),
             work,
         )
         entering = Entering(row.epoch, row.seq + 1, growth.kinds, growth.items, growth.leaves, growth.refused)
@@ -231,6 +246,12 @@ def _as_sent(growth: _Growth, pieces: Sequence[Piece]) -> Piece:
     return Piece(
         row.epoch, row.birth, run.hash.first, row.seq + 1, growth.kinds, growth.items, growth.head, growth.signature
     )
+
+
+def _other_history(piece: Piece, row: EpochRow) -> Taking:
+    """As `_mismatch`; but if that is no news, since a fork of this epoch is proven before the end of the piece."""
+    outcome = _mismatch(piece)
+    return "forked" if outcome == "mismatch" and row.cut is not None and row.cut.seq < piece.last else outcome
 
 
 def _mismatch(piece: Piece) -> Taking:

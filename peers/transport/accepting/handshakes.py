@@ -40,7 +40,7 @@ class Handshakes:
         spawn: Callable[[Coroutine[Any, Any, None]], object],
     ) -> None:
         self._loop = loop
-        self._places, self._seconds = limits.handshakes, limits.greeting_seconds / 2
+        self._limits = limits
         self._begin = begin
         self._on_plain = on_plain
         self._spawn = spawn
@@ -95,12 +95,12 @@ class Handshakes:
 
     def _advance(self) -> None:
         """Run those that wait, as far as there is room."""
-        while self._waiting and (len(self._running) < self._places or self._end_oldest()):
+        while self._waiting and (len(self._running) < self._limits.handshakes or self._end_oldest()):
             known = (one for one, visit in self._waiting.items() if visit.is_known)
             accepted = next(known, next(iter(self._waiting)))
             visit = self._waiting.pop(accepted)
             visit.end = accepted.cut
-            self._running[accepted] = visit, self._loop.time() + self._seconds
+            self._running[accepted] = visit, self._loop.time() + self._limits.greeting_seconds / 2
             self._spawn(self._run(accepted))
         if not self._waiting and self._timer is not None:
             self._timer.cancel()

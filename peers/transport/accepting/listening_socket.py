@@ -39,7 +39,7 @@ async def open_listening_sockets(
 
     Port 0 takes any free one. `refusal`: see ListeningSocket. Raises OSError, and then no socket is left open.
     """
-    options: dict[str, Any] = {"max_opening": door.limits.connections, "door": door, "refusal": refusal}
+    options: dict[str, Any] = {"max_opening": lambda: door.limits.connections, "door": door, "refusal": refusal}
     if not host:
         return [ListeningSocket(listen_everywhere(port), loop, **options)]
     sockets: list[ListeningSocket] = []
@@ -112,7 +112,7 @@ class ListeningSocket(socket.socket):
         listening: socket.socket,
         loop: asyncio.AbstractEventLoop,
         *,
-        max_opening: int,
+        max_opening: Callable[[], int],
         door: Door | None = None,
         refusal: bytes = b"",
         is_own: bool = False,
@@ -164,7 +164,7 @@ class ListeningSocket(socket.socket):
         is_short = left <= reserve
         if is_short:
             self._warn(f"it has opened {files - left} of the {files} files that it may open")
-        is_crowded = len(self._opening) >= limited_by_files(self._max_opening, OPENING_SHARE)
+        is_crowded = len(self._opening) >= limited_by_files(self._max_opening(), OPENING_SHARE)
         is_displaced = (is_short or is_crowded) and self._displace()
         # The displaced connection is closed a moment later: until then both have a file.
         if is_short and not (is_displaced and left > reserve // 2):

@@ -26,6 +26,7 @@ from peers.events.epoch import END_BYTES, EpochEnd
 from peers.events.signature import KeySigner
 from peers.limits import LimitHits, Limits
 from peers.log.draft import make_draft
+from peers.stores.run_store import Taken
 from peers.stores.runs.sqlite.store import SqliteRunStore
 from peers.stores.store import StoreError
 from tests.support.actor_loop import DEADLINE_SECONDS, ActorLoop, fail, wait_until
@@ -33,15 +34,27 @@ from tests.support.neighbour import Author, forked
 
 
 class SlowStore(SqliteRunStore):
-    """Its transactions wait for a gate."""
+    """Its transactions wait for a gate. It counts the calls of `adopt`."""
 
     gate = threading.Event()
+    adoptions = 0
+
+    def adopt(self, *args: Any, **options: Any) -> Taken:
+        SlowStore.adoptions += 1
+        return super().adopt(*args, **options)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         assert SlowStore.gate.wait(DEADLINE_SECONDS)
         with super().transaction():
             yield
+
+
+class NoDelay(Random):
+    """All that is put off by a random time is due at once."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return 0.0
 
 
 class Cellar:
@@ -53,6 +66,7 @@ class Cellar:
         self.kept = LogProxy()
         self.log = NodeLog(self.kept)
         self.failures: list[str] = []
+        self.random = Random(1)
         self.threads_before = threading.active_count()
 
     def start(self) -> LoopActorRef[LogKeeper]:
@@ -63,7 +77,7 @@ class Cellar:
             lambda: ThreadDisk(loop, SlowStore(self.path), answers_on_loop=False),
             self.kept,
             clock=LoopClock(loop),
-            random=Random(1),
+            random=self.random,
             signer=KeySigner.from_seed(bytes(32)),
             room=DiskRoom(Limits(), DiskUse()),
             hits=LimitHits(LoopClock(loop)),
@@ -456,4 +470,18 @@ def test_what_a_crash_left_to_be_adopted_is_adopted_at_the_next_opening(cellar: 
 
     wait_until(lambda: (cellar.kept.state.epoch or "") in cellar.kept.ends)
     assert cellar.types() == ["common", "one"]
+    cellar.end(keeper)
+
+
+def test_a_log_in_which_nothing_is_left_to_be_adopted_is_not_searched_for_it_at_its_opening(
+    cellar: Cellar,
+) -> None:
+    cellar.random = NoDelay(1)
+    SlowStore.adoptions = 0
+
+    keeper = cellar.open()
+    cellar.log.add({"type": "milk"}).get(DEADLINE_SECONDS)
+    cellar.log.add({"type": "bread"}).get(DEADLINE_SECONDS)
+
+    assert SlowStore.adoptions == 0
     cellar.end(keeper)

@@ -53,12 +53,13 @@ def peers(home: Path) -> list[str]:
 @pytest.mark.parametrize("node", ['peer = ["127.0.0.1:1", "127.0.0.1:2"]\n'], indirect=True)
 def test_a_running_node_takes_over_its_peers_and_names_what_waits(home: Path, node: subprocess.Popen[bytes]) -> None:
     run(home, "peer", "add", "127.0.0.1:1")
-    write(home, 'peer = ["127.0.0.1:3"]\nrequery = 9\n[limits]\nmembers = 9\n')
+    write(home, 'peer = ["127.0.0.1:3"]\nrequery = 9\n[limits]\nmembers = 9\nconnections = 100\n')
 
     done = run(home, "reload")
 
     assert done.stdout.decode().splitlines() == [
         "peer is 127.0.0.1:3 now",
+        "limits.connections is 100 now",
         "these take effect when the node is started again: requery, limits.members",
     ]
     assert peers(home) == ["127.0.0.1:3", "127.0.0.1:1"]  # the second one is kept in the home

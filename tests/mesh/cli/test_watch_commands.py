@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
 import termios
 
 import pytest
+from rich.console import Console
 
 from mesh import Node
+from mesh.cli.watch.top import screen_of
+from mesh.terminal.tables import table, tables
 from tests.support.commands import DEADLINE_SECONDS, arguments, environment, run
 from tests.support.street import SECONDS, Street, at, wait_until
 
@@ -76,6 +81,65 @@ def test_top_draws_the_mesh_on_a_terminal_until_a_key_ends_it(street: Street, *,
         os.close(ours)
         os.close(theirs)
         attic.stop()
+
+
+def known_node(position: int, state: str = "linked", island: int = 0) -> dict[str, object]:
+    """The row of a node of thirty, which are all linked with each other."""
+    ids = [f"till-{number:02}~{'a' * 16}" for number in range(30)]
+    return {
+        "node_id": ids[position],
+        "state": state,
+        "island": island,
+        "seen_ms": 1_700_000_000_000,
+        "version": "0.1.0",
+        "last_event_ms": 1_700_000_000_000,
+        "last_added": 123_456,
+        "worst_lag": 0,
+        "worst_lag_to": None,
+        "queue": 0,
+        "disk_share": 0.23,
+        "clock_offset_ms": 12,
+        "uptime_seconds": 4_000,
+        "links": [{"node_id": node_id, "lag": 0} for node_id in ids if node_id != ids[position]],
+        "more_links": 0,
+    }
+
+
+@pytest.mark.parametrize(("columns", "lines"), [(200, 60), (120, 40), (80, 24), (50, 10)])
+def test_top_cuts_off_neither_names_nor_what_is_wrong(columns: int, lines: int) -> None:
+    """Thirty tills, of which three are apart from the others, and one is off."""
+    apart = {27: 1, 28: 1, 29: 1, 5: 2}
+    nodes = [known_node(0, "this"), *[known_node(at) for at in range(1, 30)]]
+    for position, island in apart.items():
+        nodes[position] |= {"state": "gone", "island": island}
+    console = Console(file=io.StringIO(), width=columns, height=lines)
+
+    with console.capture() as capture:
+        console.print(screen_of(nodes, columns, lines))
+
+    shown = capture.get().splitlines()
+    text = "\n".join(shown)
+    assert shown[0].startswith("26 of 30 nodes can be reached")
+    assert len(shown) <= lines and "\u2026" not in text
+    assert "till-27, till-28" in next(line for line in shown if line.startswith("apart 1"))
+    assert next(line for line in shown if line.startswith("off, or alone")).split()[-1] == "till-05"
+    rows = [line.split() for line in shown if "linked" in line or "gone" in line]
+    assert {row[0] for row in rows if row[1] == "gone"} >= ({f"till-{at:02}" for at in apart} if lines > 10 else set())
+    if columns > 50:
+        (off,) = [line for line in shown if line.startswith("till-05 ")]
+        assert off.rstrip().endswith(" -"), "the links that it had are gone, too"
+    if lines < 30:
+        assert "more: `mesh status --mesh` shows them" in shown[-1]
+
+
+def test_no_line_of_a_table_ends_with_blanks_that_a_terminal_would_wrap(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as terminal:
+        monkeypatch.setattr("sys.stdout", terminal)
+        text = tables([table(("check", "found"), [("node", "x" * 200)])])
+    os.close(ours)
+
+    assert [len(re.sub(r"\x1b\[[0-9;]*m", "", line)) for line in text.splitlines()] == [12, 207]
 
 
 @pytest.mark.parametrize("is_running", [True, False])

@@ -20,6 +20,8 @@ from mesh.notices import LOG_LEVELS, UPGRADES
 from mesh.settings import backup, paths
 from peers.codec.messages import RunMessage
 from peers.codec.runs import PEER_MESSAGES
+from peers.limits import FIXED
+from peers.log.event_story import EventStory
 from peers.stores.runs.sqlite.layout import LAYOUT_3
 from tests.support.guide import PAGES, README, blocks, page, quoted, table
 from tests.support.root import ROOT
@@ -74,6 +76,12 @@ def test_the_table_of_limits_has_all_with_their_defaults() -> None:
     ]
 
 
+def test_the_page_names_the_limits_that_wait_for_a_start() -> None:
+    (text,) = re.findall(r"Of the limits those are\n(.*?)\. ", CONFIGURATION.read_text(), re.DOTALL)
+
+    assert set(quoted(text)) == FIXED
+
+
 def test_the_table_of_events_has_all_kinds_of_notices() -> None:
     listed = set(first_cells(table(JSON, "event")))
 
@@ -91,6 +99,13 @@ def test_the_table_of_rows_has_all_keys_of(name: str) -> None:
     (keys,) = [row[1] for row in table(JSON, "rows of") if row[0] == f"`{name}`"]
 
     assert sorted(quoted(keys)) == sorted(get_type_hints(ROWS[name]))
+
+
+def test_the_row_of_show_has_all_keys_of_a_story() -> None:
+    (keys,) = [row[1] for row in table(JSON, "command") if row[0] == "`mesh show --json`"]
+    nested = {"ms", "until_ms", "via"}
+
+    assert set(quoted(keys)) == {*get_type_hints(EventStory), *nested}
 
 
 def test_the_table_of_metas_has_all_keys() -> None:

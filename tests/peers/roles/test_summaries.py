@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from random import Random
 
 import pytest
@@ -11,13 +12,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from peers.clock import ManualClock
-from peers.codec.run_messages import LINK_BYTES
+from peers.codec.run_messages import LINK_BYTES, Summaries
+from peers.codec.runs import RunProtocol
 from peers.events.epoch import key_mark
 from peers.events.signature import KeySigner
 from peers.facts.summary import MAX_SUMMARY_BYTES, Measures, Summary, make_summary
 from peers.limits import LimitHits, Limits
-from peers.roles.summaries import APART_MS, CHANGED_MS, FRESH_MS, MEET_MS, PASS_ON_MS, BoardHost, SummaryBoard
+from peers.roles.summaries import (
+    APART_MS,
+    CHANGED_MS,
+    FRESH_MS,
+    MEET_MS,
+    PASS_ON_MS,
+    SHOWN_A_TURN,
+    BoardHost,
+    SummaryBoard,
+)
 
+CODEC = RunProtocol()
+CODEC.other_node_id = "any"
 NOW_MS = 1_700_000_000_000
 SIGNERS = [KeySigner.from_seed(bytes([number]) * 32) for number in range(1, 12)]
 OURS, ATTIC, STUDY, HALL = SIGNERS[:4]
@@ -27,6 +40,12 @@ STRANGER = SIGNERS[-1]
 
 def id_of(signer: KeySigner) -> str:
     return f"n{SIGNERS.index(signer)}~{key_mark(signer.public)}"
+
+
+def texts_of(frame: bytes) -> Sequence[bytes]:
+    message = CODEC.decode(frame)
+    assert isinstance(message, Summaries)
+    return message.summaries
 
 
 def said(signer: KeySigner, ago_ms: int = 0, added: int = 0) -> Summary:
@@ -41,6 +60,8 @@ class Board:
         self.hits = LimitHits(self.clock)
         self.board = SummaryBoard()
         self.sent: dict[str, list[bytes]] = {}
+        self.turns: list[int] = []
+        """How many were sent when each turn began."""
         self.board.start(
             BoardHost(
                 id_of(OURS),
@@ -50,10 +71,14 @@ class Board:
                 self.hits,
                 lambda key, _: "it is a stranger" if key == STRANGER.public else "",
                 lambda: Measures("1"),
-                lambda work: work,
+                lambda work: partial(self._turn, work),
                 10.0,
             )
         )
+
+    def _turn(self, work: Callable[[], None]) -> None:
+        self.turns.append(sum(map(len, self.sent.values())))
+        work()
 
     def link(
         self, name: str, signer: KeySigner, *others: KeySigner, reads: bool = True, is_proven: bool = False
@@ -70,8 +95,9 @@ class Board:
             signer.public,
             id_of(signer),
             reads=reads,
-            links=lambda: known,
+            links=known,
             lag=lambda: 3,
+            show=lambda frame: self.sent[name].extend(texts_of(frame)),
             wake=wake,
             is_proven=is_proven,
         )
@@ -232,6 +258,29 @@ def test_who_is_connected_with_a_node_hears_it_from_that_node() -> None:
     assert board.sent_of("study", ATTIC) == 0
 
 
+def test_an_end_that_says_that_it_is_connected_with_a_node_now_hears_it_from_that_node() -> None:
+    board = Board()
+    board.link("attic", ATTIC)
+    board.link("study", STUDY)
+
+    board.board.note_links("study", frozenset({ATTIC.public[:LINK_BYTES]}))
+    board.hear("attic", said(ATTIC))
+    board.clock.advance(10 * PASS_ON_MS)
+
+    assert board.sent_of("study", ATTIC) == 0
+
+
+def test_an_own_summary_goes_over_many_links_in_several_turns() -> None:
+    board = Board()
+    for number in range(2 * SHOWN_A_TURN + 1):
+        board.link(f"link{number}", ATTIC)
+
+    board.clock.advance(CHANGED_MS)
+
+    assert all(board.sent_of(f"link{number}", OURS) == 1 for number in range(2 * SHOWN_A_TURN + 1))
+    assert board.turns == [0, SHOWN_A_TURN, 2 * SHOWN_A_TURN]
+
+
 def test_an_end_of_an_earlier_release_gets_none() -> None:
     board = Board()
     board.link("attic", ATTIC)
@@ -338,12 +387,24 @@ class Mesh:
             self.clock.call_later(delay_ms, send)
 
         def send() -> None:
-            for data in node.board.due(other):
+            carry(node.board.due(other))
+
+        def carry(texts: Sequence[bytes]) -> None:
+            for data in texts:
                 self.carried[one, other, data] += 1
                 if self.random.random() >= self.loss:
                     to.board.hear(one, str(one), [data])
 
-        node.board.begin(other, to.signer.public, str(other), reads=True, links=frozenset, lag=lambda: 0, wake=wake)
+        node.board.begin(
+            other,
+            to.signer.public,
+            str(other),
+            reads=True,
+            links=frozenset(),
+            lag=lambda: 0,
+            show=lambda frame: carry(texts_of(frame)),
+            wake=wake,
+        )
 
 
 class _Node:

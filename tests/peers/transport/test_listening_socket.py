@@ -27,7 +27,7 @@ def open_socket(stack: ExitStack) -> Open:
     loop = asyncio.new_event_loop()
     stack.callback(loop.close)
     return lambda **options: stack.enter_context(
-        ListeningSocket(socket.create_server(("127.0.0.1", 0)), loop, max_opening=8, **options)
+        ListeningSocket(socket.create_server(("127.0.0.1", 0)), loop, max_opening=lambda: 8, **options)
     )
 
 

@@ -41,6 +41,7 @@ MODULES = (
     "peers.protocol.runs.replication",
     "peers.protocol.runs.sending",
     "peers.protocol.runs.taking",
+    "peers.protocol.runs.untold",
     "peers.protocol.runs.other_end",
     "peers.protocol.runs.fork_search",
     "peers.protocol.runs.wants",

@@ -17,11 +17,11 @@ export class Headline {
     const missed = peers.filter(isMissed);
     const names = (rows) => listed(rows.map((row) => shown(row.node_id ?? row.id)));
     this.#noteLags(connected, now);
-    if (status.store_error) return bad(`The disk of this node fails: ${status.store_error.error}`);
-    if (!peers.length) return busy("Alone: no neighbour is known yet. The node looks for others on its network.");
+    if (status.store_error) return told("bad", `The disk of this node fails: ${status.store_error.error}`);
+    if (!peers.length) return busy(`Alone: no neighbour is known yet. ${looking(status)}`);
     if (!connected.length) {
       if (!missed.length) return busy("Alone: no neighbour is connected now.");
-      return bad(`Alone: ${names(missed)} cannot be reached`, forHowLong(missed), ".");
+      return bad("Alone: ", names(missed), missed, ".");
     }
     const left = new Set(peers.filter((peer) => peer.state === "left").map((peer) => peer.node_id));
     const islands = map.islands.slice(1).map((island) => island.filter(({ id }) => !left.has(id)));
@@ -30,11 +30,11 @@ export class Headline {
       const parts = islands.filter((island) => island.length > 1).length + 1;
       const isSplit = parts > 1 ? `The mesh is in ${parts} parts: ` : "";
       const rest = `${connected.length} of ${counted(connected.length + missed.length, "neighbour")} connected.`;
-      return bad(`${isSplit}${names(apart)} cannot be reached`, forHowLong(missed), `; ${rest}`);
+      return bad(isSplit, names(apart), missed, `; ${rest}`);
     }
     if (missed.length) {
       const rest = `Connected with ${connected.length} of ${counted(connected.length + missed.length, "neighbour")}`;
-      return bad(`${rest}: ${names(missed)} cannot be reached`, forHowLong(missed), ".");
+      return bad(`${rest}: `, names(missed), missed, ".");
     }
     const waiting = connected.filter((peer) => now - (this.#lagging.get(peer.node_id) ?? now) >= PATIENCE_MS);
     if (waiting.length) return busy(`${waiting.map((peer) => lagOf(peer, shown(peer.node_id))).join("; ")}.`);
@@ -55,11 +55,18 @@ function lagOf({ behind, missing }, name) {
   return parts.join(", ");
 }
 
-function forHowLong(missed) {
-  const since = Math.min(...missed.map((peer) => peer.since_ms ?? Infinity));
-  return Number.isFinite(since) ? ` for ${duration(Date.now() - since)}` : "";
+/** Whether the node looks for others, as a sentence. */
+export function looking({ discovery }) {
+  return discovery?.on === false ? `The node does not look for others: ${discovery.why}.` : "The node looks for others on its network.";
 }
 
-const told = (level, text, since = "", rest = "") => ({ level, text: text + since + rest, said: text + rest });
-const bad = (...words) => told("bad", ...words);
+/** Some nodes are missed, since the first one of `missed` is. */
+function bad(before, names, missed, after) {
+  const said = `${before}${names} cannot be reached${after}`;
+  const since = Math.min(...missed.map((peer) => peer.since_ms ?? Infinity));
+  if (!Number.isFinite(since)) return told("bad", said);
+  return told("bad", `${before}no contact with ${names} for ${duration(Date.now() - since)}${after}`, said);
+}
+
+const told = (level, text, said = text) => ({ level, text, said });
 const busy = (text) => told("busy", text);

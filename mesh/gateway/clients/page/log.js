@@ -226,13 +226,17 @@ export class LogView {
   /** The story is shown at once, and again when the node has told more of it. */
   async #openStory(row, entry) {
     const make = () => makeStory(entry, this.#names, this.#onSearch);
-    if (!toggleStory(row, make) || entry.isWaiting) return;
+    const isOpen = toggleStory(row, make);
+    this.#follows = !isOpen && this.#isAtEnd() && this.#window.ends.after; // what is read stays in its place
+    if (isOpen) row.scrollIntoView({ block: "nearest" });
+    if (!isOpen || entry.isWaiting) return;
     try {
       const page = await this.#read?.(new URLSearchParams({ id: entry.id }));
       if (!page?.entries.length) return;
       entry.meta = page.entries[0].meta;
       markRow(row, entry);
       row.querySelector(".facts")?.replaceWith(make().querySelector(".facts")); // its JSON may be open by now
+      row.scrollIntoView({ block: "nearest" });
     } catch {} // what is known already stays
   }
 
@@ -262,12 +266,15 @@ export class LogView {
 
   #noteScroll() {
     if (this.#size !== this.#currentSize()) return; // the browser scrolled it after a change of size
-    const { scrollTop, clientHeight, scrollHeight } = this.#scroll;
-    const isAtEnd = scrollHeight - scrollTop - clientHeight < NEAR_END_PX;
-    if (isAtEnd && this.#window.ends.after) this.#forgetUnread();
+    if (this.#isAtEnd() && this.#window.ends.after) this.#forgetUnread();
     else this.#follows = false;
     this.#showDay();
     this.#checkEdges();
+  }
+
+  #isAtEnd() {
+    const { scrollTop, clientHeight, scrollHeight } = this.#scroll;
+    return scrollHeight - scrollTop - clientHeight < NEAR_END_PX;
   }
 
   #noteSize() {

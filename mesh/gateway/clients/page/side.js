@@ -1,9 +1,12 @@
 /** The panel beside the log: the picture of the mesh, its nodes as a list, and what is known of this node. */
 
-import { isConnected, mapOf } from "/mesh_map.js";
-import { Headline } from "/headline.js";
+import { isConnected, isMissed, mapOf } from "/mesh_map.js";
+import { Headline, looking } from "/headline.js";
 import { drawMap } from "/picture.js";
 import { $, counted, duration, element, printable, replaceIfOther } from "/text.js";
+
+/** States of neighbours in other words than those of the node. */
+const WORDS = { suspect: "no answer", left: "stopped" };
 
 export class Side {
   #names;
@@ -24,13 +27,13 @@ export class Side {
     const far = (status.mesh_nodes ?? []).filter((row) => !isNear.has(row.node_id));
     replaceIfOther($("peers"), peers.map((peer) => peerItem(peer, shown)));
     $("no-peers").hidden = peers.length > 0;
+    $("no-peers").textContent = `None yet. ${looking(status)}`;
     replaceIfOther($("far"), far.map((row) => farItem(row, shown)));
     $("far-section").hidden = !far.length;
     const clients = status.clients ?? [];
     replaceIfOther($("clients"), clients.map((client) => item(client.user ?? client.address ?? "", clientState(client.state), client.node_id ?? "")));
     $("clients-section").hidden = !clients.length;
-    const facts = [["Mesh", status.mesh], ["Id", status.node_id], ["Events", (status.events ?? 0).toLocaleString()], ["Port", status.port]];
-    replaceIfOther($("facts"), facts.flatMap(([term, text]) => [element("dt", "", term), element("dd", "", printable(String(text)))]));
+    replaceIfOther($("facts"), nodeFacts(status).flatMap(([term, text]) => [element("dt", "", term), element("dd", "", printable(String(text)))]));
   }
 
   /** The node does not answer: what was known of the mesh may not hold any more. */
@@ -53,11 +56,21 @@ export class Side {
     $("node").textContent = name;
     $("mesh").textContent = `in mesh ${printable(status.mesh)}`;
     document.title = `${level === "bad" ? "! " : ""}${name} · peermesh`;
-    $("count").textContent = counted(status.events ?? 0, "event");
+    $("count").textContent = `${counted(status.events ?? 0, "event")} in the log`;
     const near = (status.peers ?? []).filter(isConnected).length;
     $("about-toggle").textContent = `Mesh (${near + 1})`;
     $("about-toggle").setAttribute("aria-label", `The mesh: ${counted(near, "neighbour")} connected`);
   }
+}
+
+function nodeFacts(status) {
+  const facts = [["Mesh", status.mesh], ["Id", status.node_id], ["Events", (status.events ?? 0).toLocaleString()]];
+  if (status.log_bytes) facts.push(["Log", `${(status.log_bytes / 1e6).toLocaleString(undefined, { maximumFractionDigits: 1 })} MB`]);
+  const own = (status.mesh_nodes ?? []).find(({ state }) => state === "this");
+  if (typeof own?.disk_share === "number") facts.push(["Disk", `${Math.round(100 * own.disk_share)} % full`]);
+  if (typeof own?.uptime_seconds === "number") facts.push(["Up for", duration(1_000 * own.uptime_seconds)]);
+  if (own?.version) facts.push(["Release", own.version]);
+  return [...facts, ["Port", status.port]];
 }
 
 function peerItem(peer, shown) {
@@ -69,8 +82,10 @@ function peerItem(peer, shown) {
 
 function peerState(peer) {
   if (!isConnected(peer)) {
-    const since = peer.since_ms ? ` for ${duration(Date.now() - peer.since_ms)}` : "";
-    return [peer.state === "left" || peer.state === "found" ? "busy" : "bad", `${peer.state}${since}`];
+    const word = WORDS[peer.state] ?? peer.state;
+    const since = peer.since_ms ? duration(Date.now() - peer.since_ms) : "";
+    if (isMissed(peer)) return ["bad", since ? `${word} for ${since}` : word];
+    return ["busy", since ? `${word} ${since} ago` : word];
   }
   if (peer.behind) return ["busy", `lacks ${peer.behind.toLocaleString()}`];
   if (peer.missing) return ["busy", `${peer.missing.toLocaleString()} to come`];

@@ -51,11 +51,13 @@ export function timeOfDay(ms) {
   return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
 }
 
+/** Made once: to make one takes longer than the rest of a row. */
+const DAY = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
+
 /** The local date, in the language of the browser. */
 export function dayOf(ms) {
   const date = new Date(ms);
-  if (Number.isNaN(date.getTime())) return "outside any calendar";
-  return date.toLocaleDateString(undefined, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
+  return Number.isNaN(date.getTime()) ? "outside any calendar" : DAY.format(date);
 }
 
 /** The local date and time with its ms and zone, as for one event. */

@@ -20,7 +20,7 @@ from peers.stores.arrivals import Arrival
 from peers.stores.run_store import Change, RunState
 from peers.stores.runs.epochs import leaves_at
 from peers.stores.runs.forks import RunRules
-from peers.stores.runs.rows import EpochRow, RunNumbers, RunRow, Standing
+from peers.stores.runs.rows import EpochRow, RunNumbers, RunRow, Standing, signed_name
 from peers.stores.runs.sqlite.epoch_rows import EpochTables
 from peers.stores.runs.sqlite.order import Walker
 from peers.stores.runs.sqlite.rows import SqliteRunRows
@@ -153,8 +153,9 @@ class SqliteRunStore(SqliteRunRows, RunRules):
         known, mark, self._saved, numbers = snapshot
         self._give_back(mark)
         self._numbers = numbers.copy()
-        for epoch in self._names[known:]:
-            del self._epoch_numbers[epoch]
+        for number, epoch in enumerate(self._names[known:], known + 1):
+            if self._epoch_numbers.get(epoch) == number:  # else it has the one back that it had before it was renamed
+                del self._epoch_numbers[epoch]
         del self._names[known:]
         self._nodes.forget()
         self._places.forget()
@@ -172,6 +173,15 @@ class SqliteRunStore(SqliteRunRows, RunRules):
 
     def _put_epochs(self, rows: Sequence[EpochRow]) -> None:
         self._tables.put(self._opened(), [(self._number(row.epoch), row) for row in rows])
+
+    def _rename_epoch(self, epoch: Epoch, name: Epoch) -> None:
+        number = self._epoch_numbers[epoch]
+        self._remember(self._epoch_numbers, epoch, None)
+        self._remember(self._epoch_numbers, name, number)
+        self._journal.append((self._names, number - 1, epoch))
+        self._names[number - 1] = name
+        self._execute("DELETE FROM proofs WHERE epoch = ?", (number,))
+        self._checked.clear()
 
     def _put_runs(self, rows: Sequence[RunRow]) -> None:
         self._tables.put_runs(self._opened(), [(self._number(row.epoch), row) for row in rows])
@@ -315,7 +325,7 @@ class SqliteRunStore(SqliteRunRows, RunRules):
         run = self._run_row(piece.epoch, piece.start)
         of_run = self._checked.pop((run.epoch, run.first), None)
         if of_run is None or of_run.last != piece.start - 1:
-            of_run = RunHash(run.epoch, run.first, run.before)
+            of_run = RunHash(signed_name(run.epoch), run.first, run.before)
             if piece.start > run.first:
                 before = self._items(run.epoch, run.first, piece.start - 1)
                 of_run.add(run.kinds[: len(before)], leaves_at(before))
@@ -334,7 +344,7 @@ class SqliteRunStore(SqliteRunRows, RunRules):
 
     def _block(self, run: RunRow) -> Block:
         block = super()._block(run)
-        if block.head(run.epoch) != run.head:
+        if block.head(signed_name(run.epoch)) != run.head:
             raise self._changed(run)
         return block
 

@@ -152,11 +152,14 @@ def test_what_stood_after_the_cut_is_adopted_once(
 ) -> None:
     epoch, proof, _ = forked
     assert all(not step.changes for step in adopt(store, anna))
+    assert not store.state.has_unadopted
     with store.transaction():
         store.prove(proof)
+    assert store.state.has_unadopted
 
     steps = adopt(store, anna)
 
+    assert not store.state.has_unadopted
     own = own_epoch(store)
     piece = piece_of(store, own)
     assert piece.kinds == bytes([ADOPTED_FORK] * 2)

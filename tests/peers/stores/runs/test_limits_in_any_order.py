@@ -9,7 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from peers.events.piece import Piece
+from peers.events.proof import Way
 from peers.facts.fact import Fact
+from peers.stores.runs.memory import MemoryRunStore
 from tests.support.disk_of_key import DiskOfKey, enter, learn, writer_of
 from tests.support.mesh_of_keys import MeshOfKeys
 from tests.support.run_house import CheckedStore, check, event, exchange, pieces_for, shown_by, take
@@ -48,11 +50,26 @@ FACTS: list[Fact] = [
 ]
 
 
-def deliver(store: CheckedStore, thing: Fact | Piece | DiskOfKey) -> None:
+def ways() -> list[Way]:
+    """What a store says that has what dora wrote on her first disk: to the end of the epoch that forks, and of its parent."""
+    store = MemoryRunStore()
+    enter(store, MESH)
+    for _ in range(2):
+        take(store, *pieces_for(DISKS["dora"].store, {}))
+        take(store, *pieces_for(DISKS["copy"].store, {}))
+        learn(store, *FACTS)
+    found = [store.way(epoch, 0) for epoch in DISKS["dora"].epochs[:2]]
+    return [way for way in found if way is not None]
+
+
+def deliver(store: CheckedStore, thing: Fact | Piece | Way | DiskOfKey) -> None:
     if isinstance(thing, Fact):
         learn(store, thing)
     elif isinstance(thing, Piece):
         take(store, thing)
+    elif isinstance(thing, Way):
+        with store.transaction():
+            store.follow(thing)
     else:
         for epoch in thing.epochs:
             birth = thing.store.birth(epoch)
@@ -65,7 +82,8 @@ def deliver(store: CheckedStore, thing: Fact | Piece | DiskOfKey) -> None:
 def fed(store: CheckedStore, names: Sequence[str], random: Random) -> CheckedStore:
     """The store, to which all facts and what these disks have came in some order, and again until nothing changes."""
     enter(store, MESH)
-    things: list[Fact | Piece | DiskOfKey] = [*FACTS, *(DISKS[name] for name in names)]
+    things: list[Fact | Piece | Way | DiskOfKey] = [*FACTS, *(DISKS[name] for name in names)]
+    things += ways() if "dora" in names else []
     for name in names:
         things += pieces_for(DISKS[name].store, {})
     before: object = None
@@ -88,8 +106,8 @@ def test_the_same_counts_in_whatever_order_facts_and_pieces_come_and_what_only_o
 
     assert one.ends() == other.ends()
     assert [DISKS[name].counting_in(one) for name in ("dora", "copy", "anna", "emil")] == [
-        [2, 1, 1],
-        [2, 1, 0],
+        [2, 3, 1],
+        [2, 3, 0],
         [2],
         [2],
     ]

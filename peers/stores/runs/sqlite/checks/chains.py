@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from peers.events.epoch import NO_HEAD, NO_KEY
 from peers.events.signature import is_signed
 from peers.stores.run_store import Change
-from peers.stores.runs.rows import EpochRow, RunRow
+from peers.stores.runs.rows import EpochRow, RunRow, signed_name
 from peers.stores.runs.sqlite.reader import FileParts, SqliteRunReader
 from peers.stores.store import StoreError
 
@@ -36,7 +36,7 @@ def check_chains(reader: SqliteRunReader, on_entries: Callable[[int], None]) -> 
     file = reader.parts
     done = 0
     for row in file.epochs.values():
-        if row.birth.epoch != row.epoch:
+        if row.birth.epoch != signed_name(row.epoch):
             yield f"the epoch {row.epoch} is not the one of its birth"
         run: RunRow | None = None
         seq, head = 0, NO_HEAD
@@ -101,7 +101,7 @@ def _cut(reader: SqliteRunReader, row: EpochRow) -> Iterator[str]:
 def _signature(row: EpochRow, run: RunRow) -> Iterator[str]:
     if row.key == NO_KEY or (not run.signature and row.bound is not None and run.last == row.seq):
         return
-    if not is_signed(row.key, row.epoch, run.last, run.head, run.signature):
+    if not is_signed(row.key, signed_name(row.epoch), run.last, run.head, run.signature):
         yield f"the entries of the epoch {row.epoch} up to {run.last} are not what their writer signed"
 
 
