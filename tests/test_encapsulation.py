@@ -42,7 +42,8 @@ def is_own(value: ast.expr) -> bool:
 
 
 def is_private(name: str) -> bool:
-    return name.startswith("_") and not name.startswith("__")
+    """`_replace` is public: the names of a NamedTuple's methods begin so because its fields may have any other name."""
+    return name.startswith("_") and not name.startswith("__") and name != "_replace"
 
 
 def defined_in(tree: ast.AST) -> set[str]:
