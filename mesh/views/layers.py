@@ -9,7 +9,7 @@ from typing import Any
 from mesh.forking import work_lock
 from mesh.views.state import Changes
 from mesh.views.store import Olds, ViewStore, changed_digest
-from mesh.views.values import Compact, compacted, is_other, value_of
+from mesh.views.values import Compact, compacted, is_other, jsons_of, value_of
 
 CACHED_KEYS = 65_536
 CACHED_BYTES = 8 * 1024 * 1024
@@ -155,8 +155,10 @@ class Layers:
     def digest(self) -> str:
         """Of all that readers see, in 64 hexadecimal digits."""
         with self.lock:
-            flushing = changed_digest(self._digest, self._flushing.before, self._flushing.news)
-            return changed_digest(flushing, self._top.before, self._top.news).zfill(64)
+            digest = self._digest
+            for layer in (self._flushing, self._top):
+                digest = changed_digest(digest, jsons_of(layer.before), jsons_of(layer.news))
+            return digest.zfill(64)
 
     # Parts
 

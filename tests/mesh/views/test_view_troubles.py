@@ -8,6 +8,7 @@ import pytest
 
 from mesh.errors import MeshError
 from mesh.views.disks import AGAIN_MS
+from mesh.views.keeper import FLUSH_MS
 from tests.support.view_house import ViewHouse, count, follow, state_of
 
 NO_JSON: list[tuple[Any, str]] = [
@@ -155,7 +156,7 @@ def test_a_full_disk_is_said_and_the_view_goes_on_by_itself(house: ViewHouse) ->
     house.view_disk.is_full = True
     house.sell()
     house.settle(view)
-    house.pass_seconds(1)
+    house.pass_seconds(FLUSH_MS / 1_000)
 
     assert view["apple"] == -1
     assert "disk is full" in house.row()["store_error"]
