@@ -119,13 +119,13 @@ class ViewState(MutableMapping[str, Any]):
             if waits is not None:
                 _run(waits)
             first = len(keys)
-            fresh: list[str] = []
+            fresh: tuple[str, ...] = ()
             try:
                 for key, value in live.items():
                     old: Any = news.get(key, _ABSENT)
                     if old is _ABSENT:
                         old = self._before(key)
-                        fresh.append(key)
+                        fresh = (*fresh, key)
                     is_number = type(value) is int and -PLAIN_INTEGERS < value < PLAIN_INTEGERS
                     new: Any = value if is_number else _kept(key, value)
                     if type(new) is not type(old) or new != old:

@@ -60,6 +60,28 @@ def test_an_error_in_apply_stops_that_view_alone(house: ViewHouse) -> None:
     assert house.row("other")["error"] is None
 
 
+def test_of_an_event_that_fails_nothing_is_in_the_view(house: ViewHouse) -> None:
+    is_mended = False
+
+    def apply(state: Any, event: Any, meta: Any) -> None:
+        state["apple"] = state.get("apple", 0) + event["change"]
+        state["new"] = event["change"]
+        state["worst"] = event["change"] if event["change"] > 0 or is_mended else {1}
+
+    view = house.view(apply=apply)
+    house.wait(house.log.add_batch([({"type": "sold", "change": change}, None) for change in (1, 2, -4)]))
+    with pytest.raises(MeshError, match="has stopped at the event"):
+        house.settle(view)
+    assert state_of(view) == {"apple": 3, "new": 2, "worst": 2}
+
+    is_mended = True
+    house.wait(view.retry())
+    house.pass_seconds(3)
+    house.crash()
+
+    assert state_of(house.view(apply=apply)) == {"apple": -1, "new": -4, "worst": -4}
+
+
 def test_a_view_that_stopped_goes_on_after_retry(house: ViewHouse) -> None:
     is_mended = False
 
