@@ -147,7 +147,9 @@ def view(*, events: int, as_json: bool) -> None:
     """What a view costs.
 
     A counter by key, in a node alone: how fast it folds a log, a late event, a start over what is folded, reads, and by how
-    much longer adds take while a view is open. Processor time of all threads, but for the start and the adds.
+    much longer adds take while a view is open: single ones, 256 at once, for so long that the view folds them meanwhile; and
+    how long `after` takes then. Processor time of all threads, but for the start, the adds and `after`, which need an idle
+    machine.
 
     \b
     mesh bench view

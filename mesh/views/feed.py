@@ -8,7 +8,7 @@ from typing import TypeVar
 from mesh.actors.log_proxy import LogProxy
 from mesh.views.disks import Disks
 from mesh.views.fold import Fold
-from mesh.views.source import Cleaned, Fed, read_copies, read_known, read_new, read_on
+from mesh.views.source import PAGE, READ_PAGE_BYTES, Cleaned, Fed, read_copies, read_known, read_new, read_on
 from mesh.views.undo import place_of
 from peers.events.created import Created
 from peers.events.entry import Entry
@@ -83,7 +83,7 @@ class Feed:
     async def read_news(self, fold: Fold) -> Place | None:
         """Give the fold some of the events that were added since."""
         after = fold.added
-        recent = None if self._may_be_undone else self._log.recent(after)
+        recent = None if self._may_be_undone else self._log.recent(after, limit=PAGE, max_bytes=READ_PAGE_BYTES)
         if recent is not None:
             fed = Fed(recent.entries, recent.until)
         else:

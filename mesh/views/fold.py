@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from heapq import merge
+from operator import length_hint
 from typing import Any
 
 import msgspec
@@ -14,7 +15,6 @@ from mesh.views.store import Flush, Olds, ViewProgress, ViewStore
 from mesh.views.undo import Rewinder, place_of
 from peers.events.created import Created
 from peers.events.entry import Entry
-from peers.events.reasons import with_kept
 from peers.stores.store import Place
 from peers.stores.undo import UNDO
 
@@ -23,7 +23,6 @@ class _Typed(msgspec.Struct):
     type: str
 
 
-_decode_event = msgspec.json.Decoder(dict[str, Any]).decode
 _decode_type = msgspec.json.Decoder(_Typed).decode
 
 
@@ -60,11 +59,7 @@ class Fold:
         if progress.types is not None:
             self._is_wanted = frozenset(progress.types).__contains__
         self._apply = apply
-        self._state = ViewState(self.layers.read_for_fold, self._keys_after)
-        self._done: list[Entry] = []
-        """What is folded and not committed yet, and what it changed."""
-        self._changes = Changes()
-        self._heard: dict[str, None] | None = None
+        self._state = ViewState(self.layers.read_for_fold, self.layers.keys_after)
         self._due = self.folded
         """How many events are to be folded by now, and those in `todo` or ahead of a walk."""
 
@@ -153,47 +148,26 @@ class Fold:
 
         Raises what `apply` raises; then the event stays in `todo`, and those before it are folded.
         """
-        todo, fold, apply, is_wanted = self.todo, self._state.fold, self._apply, self._is_wanted
-        done, changes = self._done, self._changes
-        self._heard = keys
-        self._state.trim()
-        looked_at = 0
-        try:
-            for entry in todo[: -most - 1 : -1]:
-                event = _decode_event(entry.body)
-                if is_wanted(event["type"]):
-                    if entry.extra or entry.vouched:
-                        meta = meta_of(entry)
-                    else:  # nearly always
-                        meta = {"created": entry.created, "time": entry.time, "origin": entry.origin}
-                    fold(apply, event, meta, changes)
-                    done.append(entry)
-                looked_at += 1
-        except BaseException:
-            self._commit()
-            self._state.forget()
-            raise
-        finally:
-            del todo[len(todo) - looked_at :]
-            self._commit()
-
-    def _commit(self) -> None:
-        """Readers see what was folded."""
-        done, changes, keys = self._done, self._changes, self._heard
-        if done:
-            self.layers.commit(changes)
-            self.rewinder.add(done, changes)
-            self.place = place_of(done[-1])
-            self.folded += len(done)
-            self.is_changed = True
-            if keys is not None:
-                keys.update(dict.fromkeys(changes.keys))
-            done.clear()
-            changes.clear()
-
-    def _keys_after(self, after: str) -> Iterator[str]:
-        self._commit()
-        yield from self.layers.keys_after(after)
+        todo, changes = self.todo, Changes()
+        done: list[Entry] = []
+        entries = todo[: -most - 1 : -1]
+        left = iter(entries)
+        with self.layers.lock:
+            try:
+                self._state.fold(left, self._apply, self._is_wanted, self.layers.news, changes, done)
+                del todo[-most:]
+            except BaseException:
+                del todo[len(todo) - len(entries) + length_hint(left) + 1 :]
+                raise
+            finally:
+                if done:
+                    self.place = place_of(done[-1])
+                    self.folded += len(done)
+                    self.is_changed = True
+                    if keys is not None:
+                        keys.update(dict.fromkeys(changes.keys))
+                    self.layers.commit(changes)
+                    self.rewinder.add(done, changes)
 
     def settle(self, *, is_sure: bool) -> list[str]:
         """To be called when `todo` is done, or from time to time: show what was folded again, once it is whole.
@@ -277,15 +251,6 @@ class Fold:
 
     def _begin_rewind(self) -> None:
         self.is_changed = True
-        self._state.forget()
         if self.layers.shadow is None:
             self.layers.shadow = {}
             self._goal = self.place
-
-
-def meta_of(entry: Entry) -> dict[str, Any]:
-    """The meta that `apply` gets: only what is the same on every node, so neither `added`, `dot` nor changes of this log."""
-    meta: dict[str, Any] = {"created": entry.created, "time": entry.time, "origin": entry.origin}
-    if entry.vouched:
-        meta["vouched"] = entry.vouched
-    return with_kept(msgspec.json.decode(entry.extra)) | meta if entry.extra else meta

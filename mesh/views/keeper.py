@@ -27,19 +27,24 @@ from peers.stores.store import Place, StoreError
 LOG = logging.getLogger(__name__)
 
 FOLD_MS = 4.0
-FOLD_EVENTS = 1_000
+FOLD_EVENTS = 2_000
 """A turn of a fold ends after one or the other."""
 EVENTS_BETWEEN_LOOKS = 50
-"""Events between two looks at the clock."""
+MAX_BETWEEN_LOOKS = 400
+"""Events between two looks at the clock: twice as many after each look, in the first quarter of the turn."""
 FOLD_AFTER_MS = 3.0
 """Between a commit of the log and its fold where no caller waits for that: what is added meanwhile goes to the disk first."""
-FLUSH_MS = 500.0
-"""Between a change and its flush, at most, while the disk works."""
-FLUSH_EVENTS = 20_000
+FOLD_EVERY_MS = 50.0
+FOLD_BACKLOG = 750
+"""Events that keep coming while no caller waits or listens are folded together, after one or the other. Memory has so many."""
+FLUSH_MS = 2_000.0
+"""Between two flushes, at least, while the disk works: what they lack is folded from the log again after a crash."""
+CLEANED_FLUSH_MS = 500.0
+"""The same where the log has events no more that may have to be folded again."""
+FLUSH_EVENTS = 100_000
 """Folds after which a flush begins sooner."""
 BUILD_FLUSH_MS = 5_000.0
-BUILD_FLUSH_EVENTS = 100_000
-"""The same of a state that does not answer yet."""
+"""As FLUSH_MS, for a state that does not answer yet."""
 
 
 class ViewKeeper(LoopActor):
@@ -80,7 +85,13 @@ class ViewKeeper(LoopActor):
         self._is_closing = False
         self._since_flush = 0
         self._undo_wake: Undo | None = None
+        self._rested_ms = 0.0
+        """When all was folded last."""
         self._undo_flush: Undo | None = None
+        self._flush_ms = 0.0
+        """When the next flush is due, while `_undo_flush` is there."""
+        self._flushed_ms = float("-inf")
+        """When the last one began."""
         self._undo_log: Undo | None = None
         self._waiters: list[tuple[int, Place | None, Later[None]]] = []
         self._opened: Later[None] = Later()
@@ -145,10 +156,16 @@ class ViewKeeper(LoopActor):
     def _on_commit(self, commit: RunCommit) -> None:
         """In a turn of the log: note what a look at the log does not show any more."""
         self._feed.on_commit(commit)
-        if self._waiters:
+        fold, clock = self._fold, self._clock
+        if self._idle is None or fold is None:
+            return
+        if self._waiters or commit.cleaned or self._log.state.last_added - fold.added >= FOLD_BACKLOG:
             self._wake()
-        elif self._idle is not None and self._undo_wake is None:
-            self._undo_wake = self._clock.call_later(FOLD_AFTER_MS, self.into_mailbox(self._wake))
+        elif self._undo_wake is None:
+            ms = FOLD_AFTER_MS
+            if not self._shown.emitter.has_listeners("change"):
+                ms = max(ms, self._rested_ms + FOLD_EVERY_MS - clock.elapsed_ms())
+            self._undo_wake = clock.call_later(ms, self.into_mailbox(self._wake))
 
     def _wake(self) -> None:
         if self._undo_wake is not None:
@@ -188,6 +205,7 @@ class ViewKeeper(LoopActor):
         feed = self._feed
         feed.apply_cleaned(fold)
         if self._shown.stop is not None:
+            self._flush_later()
             await self._rest()
         elif fold.layers.is_long and not fold.is_rewound:
             await self._disks.flushed
@@ -210,6 +228,7 @@ class ViewKeeper(LoopActor):
             await self._finish(fold)
 
     async def _rest(self) -> None:
+        self._rested_ms = self._clock.elapsed_ms()
         self._idle = Later()
         await self._idle
 
@@ -219,16 +238,21 @@ class ViewKeeper(LoopActor):
         keys: dict[str, None] | None = {} if self._shown.emitter.has_listeners("change") else None
         is_hidden, before = fold.is_rewound, fold.folded
         try:
-            for _ in range(FOLD_EVENTS // EVENTS_BETWEEN_LOOKS):
-                fold.fold_some(EVENTS_BETWEEN_LOOKS, keys)
-                if not fold.todo or clock.elapsed_ms() >= until:
+            left, step = FOLD_EVENTS, EVENTS_BETWEEN_LOOKS
+            while fold.todo and left > 0:
+                fold.fold_some(step, keys)
+                left -= step
+                rest_ms = until - clock.elapsed_ms()
+                if rest_ms <= 0:
                     break
+                if rest_ms > FOLD_MS * 3 / 4:
+                    step = min(2 * step, MAX_BETWEEN_LOOKS)
         except Exception as error:  # noqa: BLE001 - of the application: it stops this view alone
             self._stop_at(fold.todo[-1], error)
         self._since_flush += fold.folded - before
         shown = fold.settle(is_sure=self._feed.is_applied)
         self._tell(fold, shown if is_hidden else list(keys or ()))
-        if self._since_flush >= (FLUSH_EVENTS if fold is self._answering else BUILD_FLUSH_EVENTS):
+        if self._since_flush >= FLUSH_EVENTS:
             self._flush()
         else:
             self._flush_later()
@@ -287,9 +311,17 @@ class ViewKeeper(LoopActor):
 
     def _flush_later(self) -> None:
         fold = self._fold
-        if fold is not None and fold.is_changed and self._undo_flush is None and not self._is_closing:
-            ms = FLUSH_MS if fold is self._answering else BUILD_FLUSH_MS
-            self._undo_flush = self._clock.call_later(ms, self.into_mailbox(self._flush))
+        if fold is None or not fold.is_changed or self._is_closing:
+            return
+        ms = FLUSH_MS if fold is self._answering else BUILD_FLUSH_MS
+        due_ms = self._flushed_ms + (CLEANED_FLUSH_MS if self._feed.cleaned.is_unwritten else ms)
+        if self._undo_flush is not None:
+            if self._flush_ms <= due_ms:
+                return
+            self._undo_flush()
+        self._flush_ms = due_ms
+        wait_ms = max(0.0, due_ms - self._clock.elapsed_ms())
+        self._undo_flush = self._clock.call_later(wait_ms, self.into_mailbox(self._flush))
 
     def _flush(self, *, is_complete: bool = False) -> None:
         """Begin a flush, unless one goes on; while readers see an older state, only of what the log would not say again."""
@@ -299,6 +331,7 @@ class ViewKeeper(LoopActor):
         fold = self._fold
         if fold is None or not (fold.is_changed or is_complete) or not self._disks.flushed.is_done:
             return
+        self._flushed_ms = self._clock.elapsed_ms()
         fold.changed = self._feed.unapplied(fold)
         if fold.is_rewound:
             self._disks.note(fold, self._feed.cleaned)

@@ -7,15 +7,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mesh.forking import work_lock
-from mesh.views.state import Changes
+from mesh.views.state import Changes, text_bytes
 from mesh.views.store import Olds, ViewStore, changed_digest
-from mesh.views.values import Compact, compacted, is_other, value_of
+from mesh.views.values import Compact, compacted, is_other, jsons_of, value_of
 
 CACHED_KEYS = 65_536
 CACHED_BYTES = 8 * 1024 * 1024
 FLUSH_KEYS = 20_000
 FLUSH_BYTES = 8 * 1024 * 1024
 """Changes that wait for the disk, at most; as many may be on their way to it."""
+GATHERED_CHANGES = 1_000
+"""Changes that are looked at together: which keys they are the first ones of."""
 PAGE_KEYS = 1_000
 """Keys that one look at the file reads."""
 LAST_CHARACTER = 0x10FFFF
@@ -29,8 +31,22 @@ class Layer:
 
     news: dict[str, Compact] = field(default_factory=dict)
     before: Olds = field(default_factory=dict)
+    """Without those in `changes`, until `gather`."""
+    changes: Changes = field(default_factory=Changes)
+    """The last ones."""
     size: int = 0
     """Bytes of its keys and of values that are JSON text, or more."""
+
+    def add(self, changes: Changes) -> None:
+        """These are in `news`."""
+        self.changes.add(changes)
+        self.size += text_bytes(changes.news)
+        if len(self.changes.keys) >= GATHERED_CHANGES:
+            self.gather()
+
+    def gather(self) -> None:
+        """Let `before` be whole."""
+        self.size += self.changes.take_olds(self.before)
 
 
 class Layers:
@@ -82,13 +98,16 @@ class Layers:
                 yield key
         yield from news[at:]
 
+    @property
+    def news(self) -> dict[str, Compact]:
+        """Where the next folds put what they change, before `commit`."""
+        return self._top.news if self.shadow is None else self.shadow
+
     def commit(self, changes: Changes) -> None:
-        """Folds are done: readers see all of them, or nothing, as in a rewind."""
-        if self.shadow is not None:
-            self.shadow.update(zip(changes.keys, changes.news, strict=True))
-            return
-        with self.lock:
-            self._set(changes)
+        """Folds are done: readers see all of them, or nothing, as in a rewind. Who folds holds `lock` from before `news` on."""
+        if self.shadow is None:
+            self._top.add(changes)
+            self.keys += changes.olds.count(None) - changes.news.count(None)
 
     def publish(self) -> list[str]:
         """What was folded again is whole: readers see it. The keys that have other values than before."""
@@ -101,8 +120,10 @@ class Layers:
                     changes.keys.append(key)
                     changes.olds.append(old)
                     changes.news.append(new)
-            self._set(changes)
-        return changes.keys
+            keys = list(changes.keys)
+            self._top.news.update(zip(keys, changes.news, strict=True))
+            self.commit(changes)
+        return keys
 
     @property
     def is_long(self) -> bool:
@@ -112,6 +133,7 @@ class Layers:
     def begin_flush(self) -> Layer:
         """What is to be written now. `end_flush` must follow before the next one."""
         with self.lock:
+            self._top.gather()
             self._flushing, self._top = self._top, Layer()
             return self._flushing
 
@@ -155,17 +177,13 @@ class Layers:
     def digest(self) -> str:
         """Of all that readers see, in 64 hexadecimal digits."""
         with self.lock:
-            flushing = changed_digest(self._digest, self._flushing.before, self._flushing.news)
-            return changed_digest(flushing, self._top.before, self._top.news).zfill(64)
+            self._top.gather()
+            digest = self._digest
+            for layer in (self._flushing, self._top):
+                digest = changed_digest(digest, jsons_of(layer.before), jsons_of(layer.news))
+            return digest.zfill(64)
 
     # Parts
-
-    def _set(self, changes: Changes) -> None:
-        top = self._top
-        added = changes.add_olds(top.before)
-        top.news.update(zip(changes.keys, changes.news, strict=True))
-        top.size += sum(map(len, added)) + sum([len(new) for new in changes.news if type(new) is bytes])
-        self.keys += changes.olds.count(None) - changes.news.count(None)
 
     def _read(self, key: str) -> Compact:
         for news in (self._top.news, self._flushing.news, self._cache):

@@ -7,9 +7,9 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from mesh.views.undo import place_of
-from peers.events.columns import size_of
+from peers.events.columns import bytes_of
 from peers.events.created import Created
-from peers.events.entry import Entry
+from peers.events.entry import META_BYTES, Entry
 from peers.stores.run_store import RunStore
 from peers.stores.store import PAGE_EVENTS, Place
 from peers.stores.undo import undone_by
@@ -66,7 +66,7 @@ def _read(read: Callable[[Entry | None], Sequence[Entry]]) -> tuple[list[Entry],
     while len(entries) < PAGE and size < READ_PAGE_BYTES:
         some = read(entries[-1] if entries else None)
         entries += some
-        size += size_of(some)
+        size += META_BYTES * len(some) + bytes_of(some)
         if len(some) < READ_STEP:
             return entries, True
     return entries, False
@@ -191,6 +191,11 @@ class Cleaned:
             and entry.created not in known
         ]
         return sorted([*walked.entries, *gone], key=place_of)
+
+    @property
+    def is_unwritten(self) -> bool:
+        """Whether the file lacks some."""
+        return bool(self._unwritten)
 
     def find(self, created: Created) -> Entry | None:
         """A cleaned event, as it was before."""

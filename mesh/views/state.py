@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, MutableMapping
 from itertools import filterfalse
 from typing import Any
 
+import msgspec
+
 from mesh.views.values import PLAIN_INTEGERS, Compact, check_key, compact_value, value_of
+from peers.events.entry import Entry
+from peers.events.reasons import with_kept
 
 _GONE: Any = object()
 """In place of the value of a key that has none."""
 _ABSENT: Any = object()
 
-KNOWN_KEYS = 65_536
-"""Kept from call to call, and those of the calls that follow each other at once."""
+OLD_BYTES = 24
+"""What an old value takes beside itself and its key, roughly."""
 
+_decode_event = msgspec.json.Decoder(dict[str, Any]).decode
 Apply = Callable[["ViewState", dict[str, Any], dict[str, Any]], Awaitable[None] | None]
 """`apply(state, event, meta)`: changes the state by one event."""
 
@@ -38,12 +43,26 @@ class Changes:
         for column in self.keys, self.olds, self.news, self.counts:
             column.clear()
 
-    def add_olds(self, olds: dict[str, Compact]) -> list[str]:
-        """Add the values from before all calls to `olds`, for keys that are not in it: these keys."""
+    def add(self, other: Changes) -> None:
+        """And these."""
+        self.keys += other.keys
+        self.olds += other.olds
+        self.news += other.news
+        self.counts += other.counts
+
+    def take_olds(self, olds: dict[str, Compact]) -> int:
+        """Put the values from before all calls into `olds`, for keys that are not in it, and `clear`: their size, roughly."""
         first = dict(zip(reversed(self.keys), reversed(self.olds), strict=True))
+        self.clear()
         missing = list(filterfalse(olds.__contains__, first))
-        olds.update(zip(missing, map(first.__getitem__, missing), strict=True))
-        return missing
+        added = list(map(first.__getitem__, missing))
+        olds.update(zip(missing, added, strict=True))
+        return OLD_BYTES * len(missing) + sum(map(len, missing)) + text_bytes(added)
+
+
+def text_bytes(values: Iterable[Compact]) -> int:
+    """The bytes of values that are kept as JSON text."""
+    return sum([len(compact) for compact in values if type(compact) is bytes])
 
 
 class ViewState(MutableMapping[str, Any]):
@@ -53,63 +72,82 @@ class ViewState(MutableMapping[str, Any]):
     read or set costs nothing.
     """
 
-    __slots__ = ("_keys_after", "_known", "_live", "_read")
+    __slots__ = ("_keys_after", "_live", "_news", "_read")
 
     def __init__(self, read: Callable[[str], Compact], keys_after: Callable[[str], Iterator[str]]) -> None:
-        """`read` gives values before the first call, `keys_after` all keys after one, in order, before this one."""
+        """`read` gives values as of before a call, `keys_after` all keys after one, in order."""
         self._read = read
         self._keys_after = keys_after
-        self._known: dict[str, Compact] = {}
-        """Values before this call."""
+        self._news: dict[str, Compact] = {}
+        """Values that changed in earlier calls: some of those that `read` gives."""
         self._live: dict[str, Any] = {}
         """What was set, and what was read and may be changed inside."""
 
-    def forget(self) -> None:
-        """`read` gives other values now."""
-        self._known.clear()
+    def fold(
+        self,
+        entries: Iterable[Entry],
+        apply: Apply,
+        is_wanted: Callable[[str], bool],
+        news: dict[str, Compact],
+        changes: Changes,
+        done: list[Entry],
+    ) -> None:
+        """Call `apply` for each event whose type is wanted: what is another then than before is put into `news`, for `read`,
+        and added to `changes`, and its entry to `done`.
 
-    def trim(self) -> None:
-        """`read` gives what was changed until now: so much need not be known here."""
-        if len(self._known) > KNOWN_KEYS:
-            self._known.clear()
-
-    def fold(self, apply: Apply, event: dict[str, Any], meta: dict[str, Any], changes: Changes) -> None:
-        """Call `apply`, and add what is another now than before to `changes`; later calls build on it.
-
-        Raises what `apply` raises, or TypeError or ValueError for what is no key or no value of JSON; then nothing is added,
-        and `forget` has to follow once `read` gives the changes before.
+        Raises what `apply` raises, and TypeError or ValueError for what is no key or no value of JSON; then of that event
+        nothing is changed.
         """
-        live = self._live = {}
-        waits = apply(self, event, meta)
-        if waits is not None:
-            run_at_once(waits)
-        known, keys = self._known, changes.keys
-        before = len(keys)
-        try:
-            for key, value in live.items():
-                old: Any = known.get(key, _ABSENT)
-                if old is _ABSENT:
-                    old = self._before(key)
-                new: Any = (
-                    value if type(value) is int and -PLAIN_INTEGERS < value < PLAIN_INTEGERS else _kept(key, value)
-                )
-                if type(new) is not type(old) or new != old:
-                    if old is None:
-                        check_key(key)
-                    keys.append(key)
-                    changes.olds.append(old)
-                    changes.news.append(new)
-                    known[key] = new
-        except BaseException:
-            del keys[before:], changes.olds[before:], changes.news[before:]
-            raise
-        changes.counts.append(len(keys) - before)
+        live = self._live
+        self._news = news
+        keys, add_old, add_new, add_count = (
+            changes.keys,
+            changes.olds.append,
+            changes.news.append,
+            changes.counts.append,
+        )
+        for entry in entries:
+            event = _decode_event(entry.body)
+            if not is_wanted(event["type"]):
+                continue
+            if entry.extra or entry.vouched:
+                meta = meta_of(entry)
+            else:  # nearly always
+                meta = {"created": entry.created, "time": entry.time, "origin": entry.origin}
+            live.clear()
+            waits = apply(self, event, meta)
+            if waits is not None:
+                _run(waits)
+            first = len(keys)
+            fresh: tuple[str, ...] = ()
+            try:
+                for key, value in live.items():
+                    old: Any = news.get(key, _ABSENT)
+                    if old is _ABSENT:
+                        old = self._before(key)
+                        fresh = (*fresh, key)
+                    is_number = type(value) is int and -PLAIN_INTEGERS < value < PLAIN_INTEGERS
+                    new: Any = value if is_number else _kept(key, value)
+                    if type(new) is not type(old) or new != old:
+                        if old is None:
+                            check_key(key)
+                        keys.append(key)
+                        add_old(old)
+                        add_new(new)
+                        news[key] = new
+            except BaseException:
+                _take_back(changes, first, fresh, news)
+                raise
+            add_count(len(keys) - first)
+            done.append(entry)
 
     def get(self, key: str, default: Any = None) -> Any:
-        value = self._live.get(key, _ABSENT)
-        if value is _ABSENT:
-            value = self._known.get(key, _ABSENT)
-            if value is _ABSENT or value is None or type(value) is bytes:
+        live = self._live
+        if live and key in live:
+            value = live[key]
+        else:
+            value = self._news.get(key)
+            if value is None or type(value) is bytes:
                 value = self._load(key)
         return default if value is _GONE else value
 
@@ -157,19 +195,34 @@ class ViewState(MutableMapping[str, Any]):
 
     def _before(self, key: str) -> Compact:
         """The value of a key before this call."""
-        if key in self._known:
-            return self._known[key]
         if not isinstance(key, str):
             check_key(key)
-        compact = self._known[key] = self._read(key)
-        return compact
+        return self._read(key)
 
 
 def _kept(key: str, value: Any) -> Compact:
     return None if value is _GONE else compact_value(key, value)
 
 
-def run_at_once(waits: Any) -> None:
+def _take_back(changes: Changes, first: int, fresh: Collection[str], news: dict[str, Compact]) -> None:
+    """Take back the changes from the one numbered `first` on; `fresh` keys were not in `news`."""
+    for key, old in zip(changes.keys[first:], changes.olds[first:], strict=True):
+        if key in fresh:
+            del news[key]
+        else:
+            news[key] = old
+    del changes.keys[first:], changes.olds[first:], changes.news[first:]
+
+
+def meta_of(entry: Entry) -> dict[str, Any]:
+    """The meta that `apply` gets: only what is the same on every node, so neither `added`, `dot` nor changes of this log."""
+    meta: dict[str, Any] = {"created": entry.created, "time": entry.time, "origin": entry.origin}
+    if entry.vouched:
+        meta["vouched"] = entry.vouched
+    return with_kept(msgspec.json.decode(entry.extra)) | meta if entry.extra else meta
+
+
+def _run(waits: Any) -> None:
     """Run a coroutine that does not wait. Raises RuntimeError if it does, or TypeError for what is no coroutine."""
     if not inspect.iscoroutine(waits):
         raise TypeError(f"`apply` returned {waits!r}: it changes the state that it gets, and returns nothing")

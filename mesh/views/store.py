@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from mesh.views.values import Compact, Text, compacted, json_of, weight
+from mesh.views.values import Compact, Text, compacted, jsons_of, weight
 from peers.events.created import MAX_MS, Created
 from peers.events.entry import Entry
 from peers.later import Later
@@ -218,15 +218,16 @@ class ViewStore:
         view, progress = work.view, work.progress
         if work.last_kept is not None:
             self._execute("DELETE FROM olds WHERE view = ? AND segment > ?", (view, work.last_kept))
-        for number, olds in work.olds.items():
-            self._put_olds(view, number, olds | self._olds(view, number))
+        texts = {number: jsons_of(olds) | self._olds(view, number) for number, olds in work.olds.items()}
         for number, behind in work.merges:
-            self._put_olds(view, number, self._olds(view, behind) | self._olds(view, number))
+            one, other = [texts.pop(each) if each in texts else self._olds(view, each) for each in (number, behind)]
+            texts[number] = other | one
             self._execute("DELETE FROM olds WHERE view = ? AND segment = ?", (view, behind))
+        for number, olds in texts.items():
+            self._execute("INSERT OR REPLACE INTO olds VALUES (?, ?, ?)", (view, number, _to_bytes(olds)))
         self._execute("DELETE FROM olds WHERE view = ? AND segment < ?", (view, work.first_kept))
         connection = self._opened()
-        news = {key: json_of(compact) for key, compact in work.news.items()}
-        before = {key: json_of(work.before[key]) for key in news}
+        news, before = jsons_of(work.news), jsons_of(work.before)
         # sqlite3 looks for an adapter of bytes, which takes longer than all else about a value; not of bytearray.
         kept = [(view, key, bytearray(text)) for key, text in news.items() if text is not None]
         _PUT.write(connection, list(chain.from_iterable(kept)))
@@ -234,7 +235,7 @@ class ViewStore:
         connection.executemany("DELETE FROM state WHERE view = ? AND key = ?", gone)
         connection.executemany(_FORGET, [(view, position) for position in work.forgotten])
         self._keep_cleaned(view, work.cleaned)
-        size = progress.bytes + sum(map(_size, news.items())) - sum(map(_size, before.items()))
+        size = progress.bytes + _size_of(news) - _size_of(before)
         progress = msgspec.structs.replace(progress, digest=changed_digest(progress.digest, before, news), bytes=size)
         self._execute("UPDATE views SET progress = ? WHERE number = ?", (_to_bytes(progress), view))
         if work.is_complete:
@@ -289,17 +290,13 @@ class ViewStore:
                 raise StoreError(f"{self._name} is closed: the node does not run")
             yield self._reader
 
-    def _olds(self, view: int, segment: int) -> Olds:
+    def _olds(self, view: int, segment: int) -> dict[str, Text]:
         row = self._execute("SELECT olds FROM olds WHERE view = ? AND segment = ?", (view, segment)).fetchone()
-        return {} if row is None else dict(_olds_of(row[0]))
+        return {} if row is None else _olds_of(row[0])
 
     def _keep_cleaned(self, view: int, entries: Iterable[Entry]) -> None:
         kept = [(view, entry.position, _to_bytes(entry)) for entry in entries]
         self._opened().executemany("INSERT OR REPLACE INTO cleaned VALUES (?, ?, ?)", kept)
-
-    def _put_olds(self, view: int, segment: int, olds: Olds) -> None:
-        texts = {key: json_of(compact) for key, compact in olds.items()}
-        self._execute("INSERT OR REPLACE INTO olds VALUES (?, ?, ?)", (view, segment, _to_bytes(texts)))
 
     def _connect(self, path: str) -> sqlite3.Connection:
         return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -358,14 +355,13 @@ class ViewStore:
             ) from error
 
 
-def changed_digest(digest: str, before: Mapping[str, Compact], news: Mapping[str, Compact]) -> str:
+def changed_digest(digest: str, before: Mapping[str, Text], news: Mapping[str, Text]) -> str:
     """The digest of a state in which keys had the values `before` and have `news` now."""
     total = int(digest, 16)
-    for key, compact in news.items():
-        total += weight(key, json_of(compact)) - weight(key, json_of(before[key]))
+    for key, text in news.items():
+        total += weight(key, text) - weight(key, before[key])
     return f"{total % 2**256:x}"
 
 
-def _size(pair: tuple[str, Text]) -> int:
-    key, text = pair
-    return 0 if text is None else len(key) + len(text)
+def _size_of(values: Mapping[str, Text]) -> int:
+    return sum([len(key) + len(text) for key, text in values.items() if text is not None])

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import cast
 
-from mesh.views.state import Changes
+from mesh.views.state import Changes, text_bytes
 from mesh.views.store import Olds, Segment
 from mesh.views.values import Compact
 from peers.events.columns import bytes_of
@@ -22,8 +22,6 @@ SEGMENT_SHARE = 8
 """A segment has at most 1/8 of the events that were folded after it, or SEGMENT_EVENTS: so there are few."""
 OLDS_BYTES = 64 * 1024 * 1024
 """Of all old values; beyond it the oldest are dropped."""
-OLD_BYTES = 24
-"""What an old value takes beside itself and its key, roughly."""
 
 
 place_of = cast("Callable[[Entry], Place]", attrgetter("time", "created"))
@@ -37,7 +35,9 @@ class Rewinder:
         """`segments` are those in the file, up to `place`."""
         self.segments = segments or [Segment(1, place)]
         self.pending: dict[int, Olds] = {}
-        """Old values that are not in the file yet, by segment."""
+        """Old values that are not in the file yet, by segment: those of the last one without `_changes`, until `_gather`."""
+        self._changes = Changes()
+        """The last ones of the last segment."""
         self.last_kept: int | None = None
         """Segments in the file after it are no longer valid."""
         self._entries: list[Entry] = []
@@ -59,18 +59,16 @@ class Rewinder:
         """Some more folds, and what each changed."""
         segment = self.segments[-1]
         if segment.events >= SEGMENT_EVENTS:
+            self._gather()
             segment = Segment(segment.number + 1, self.last_place)
             self.segments.append(segment)
         segment.events += len(entries)
-        olds = self.pending.setdefault(segment.number, {})
-        added = changes.add_olds(olds)
-        segment.bytes += sum([len(old) for key in added if type(old := olds[key]) is bytes])
-        segment.bytes += OLD_BYTES * len(added) + sum(map(len, added))
+        self._changes.add(changes)
         self._entries += entries
         self._counts += changes.counts
         self._keys += changes.keys
         self._olds += changes.olds
-        self._tail_bytes += bytes_of(entries)
+        self._tail_bytes += bytes_of(entries) + text_bytes(changes.olds)
         if len(self._entries) > 2 * FOLDED_EVENTS or self._tail_bytes > 2 * FOLDED_BYTES:
             self._trim()
 
@@ -88,8 +86,9 @@ class Rewinder:
         at = bisect_left(self._entries, place, key=place_of)
         changed = len(self._keys) - sum(self._counts[at:])
         state.update(zip(reversed(self._keys[changed:]), reversed(self._olds[changed:]), strict=True))
+        self._gather()
         gone = self._entries[at:]
-        self._tail_bytes -= bytes_of(gone)
+        self._tail_bytes -= bytes_of(gone) + text_bytes(self._olds[changed:])
         del self._entries[at:], self._counts[at:], self._keys[changed:], self._olds[changed:]
         self._cut(len(gone))
         return gone
@@ -104,6 +103,7 @@ class Rewinder:
 
         The place before it.
         """
+        self._gather()
         for pending in sorted(self.pending, reverse=True):
             if pending >= number:
                 state.update(self.pending[pending])
@@ -147,9 +147,14 @@ class Rewinder:
 
     def flushed(self) -> tuple[dict[int, Olds], int | None]:
         """Old values for the file, and `last_kept`: it will have them."""
+        self._gather()
         pending, self.pending = self.pending, {}
         last_kept, self.last_kept = self.last_kept, None
         return pending, last_kept
+
+    def _gather(self) -> None:
+        segment = self.segments[-1]
+        segment.bytes += self._changes.take_olds(self.pending.setdefault(segment.number, {}))
 
     def _merge(self, at: int, found: list[tuple[int, int]]) -> None:
         one, other = self.segments[at], self.segments.pop(at + 1)
@@ -184,9 +189,9 @@ class Rewinder:
         gone = max(1, len(self._entries) - FOLDED_EVENTS)
         if self._tail_bytes > FOLDED_BYTES:
             gone = max(gone, len(self._entries) // 2)
-        self._tail_bytes -= bytes_of(self._entries[:gone])
         self._tail_after = place_of(self._entries[gone - 1])
         changed = sum(self._counts[:gone])
+        self._tail_bytes -= bytes_of(self._entries[:gone]) + text_bytes(self._olds[:changed])
         del self._entries[:gone], self._counts[:gone], self._keys[:changed], self._olds[:changed]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import sha256
 from math import isfinite
 from typing import Any
@@ -41,16 +42,19 @@ def is_plain(value: Any) -> bool:
 
 
 def compacted(text: Text) -> Compact:
-    """How a value with this JSON text, as `json_of` makes it, is kept."""
+    """How a value with this JSON text, as `jsons_of` makes it, is kept."""
     if text is None or text[0] in _CONTAINERS:
         return text
     value = _decode(text)
     return value if is_plain(value) else text
 
 
-def json_of(compact: Compact) -> Text:
-    """The JSON text of what is kept."""
-    return compact if compact is None or type(compact) is bytes else _encode(compact)
+def jsons_of(values: Mapping[str, Compact]) -> dict[str, Text]:
+    """The JSON texts of what is kept, by the keys."""
+    return {
+        key: compact if compact is None or type(compact) is bytes else _encode(compact)
+        for key, compact in values.items()
+    }
 
 
 def is_other(one: Compact, other: Compact) -> bool:

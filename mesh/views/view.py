@@ -85,7 +85,8 @@ class View:
         print(stock["apple"], len(stock), stock.get("pear", 0))
 
     **Reads** answer at once, in any thread, with copies, and see whole folds only: never half of one, and never a state in
-    which events are taken back that are folded again just then. They raise MeshError while the node does not run or the first
+    which events are taken back that are folded again just then. They may lack what was added in the last 50 ms, or longer while
+    the loop has more to do than it can: `after` waits for it. They raise MeshError while the node does not run or the first
     fold is not done, and StoreError if the disk fails.
 
     **`apply(state, event, meta)`** is a plain function, or a coroutine function that never waits. It must go by these alone,
@@ -102,7 +103,7 @@ class View:
     **Cleaned events** stay folded. For late events 8 MiB of them are kept in the file of views until they are out of reach:
     what `clean` erases for good is the log. `folded_without` in the status counts events, of any type, that were cleaned
     before this view could fold them: before its first opening, before a new `version`, while no view was open, or in a crash
-    within the half second until it is on disk.
+    before they were on disk there: a few ms after the clean, or half a second while more is cleaned all the time.
 
     **A new `version`, or other `types`,** folds anew what the log has; the old state answers, without newer events, until
     that is complete. A killed rebuild goes on where it was.

@@ -146,6 +146,8 @@ def page_of(
 
 def _fitting(entries: Sequence[Entry], room: int, *, least: int) -> int:
     """How many of the first ones have a size of `room` bytes together; not less than `least` of them."""
+    if size_of(entries) <= room:  # nearly always
+        return len(entries)
     size = 0
     for count, entry in enumerate(entries):
         size += entry.size

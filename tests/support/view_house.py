@@ -16,7 +16,7 @@ from mesh.lab.simulation.disk import SimDisk
 from mesh.lab.simulation.virtual_loop import VirtualLoop
 from mesh.membership.diagnosis.disk_room import DiskRoom, DiskUse
 from mesh.node_log import NodeLog
-from mesh.views.fold import meta_of
+from mesh.views.state import meta_of
 from mesh.views.store import ViewStore
 from mesh.views.undo import place_of
 from mesh.views.view import View

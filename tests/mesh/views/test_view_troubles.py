@@ -8,6 +8,7 @@ import pytest
 
 from mesh.errors import MeshError
 from mesh.views.disks import AGAIN_MS
+from mesh.views.keeper import FLUSH_MS
 from tests.support.view_house import ViewHouse, count, follow, state_of
 
 NO_JSON: list[tuple[Any, str]] = [
@@ -57,6 +58,28 @@ def test_an_error_in_apply_stops_that_view_alone(house: ViewHouse) -> None:
     assert 'state[event["item"]]' in error["traceback"]
     assert (stock["apple"], stock.error) == (5, f"the view {stock.error.partition(' ')[2].partition(' ')[2]}")
     assert house.row("other")["error"] is None
+
+
+def test_of_an_event_that_fails_nothing_is_in_the_view(house: ViewHouse) -> None:
+    is_mended = False
+
+    def apply(state: Any, event: Any, meta: Any) -> None:
+        state["apple"] = state.get("apple", 0) + event["change"]
+        state["new"] = event["change"]
+        state["worst"] = event["change"] if event["change"] > 0 or is_mended else {1}
+
+    view = house.view(apply=apply)
+    house.wait(house.log.add_batch([({"type": "sold", "change": change}, None) for change in (1, 2, -4)]))
+    with pytest.raises(MeshError, match="has stopped at the event"):
+        house.settle(view)
+    assert state_of(view) == {"apple": 3, "new": 2, "worst": 2}
+
+    is_mended = True
+    house.wait(view.retry())
+    house.pass_seconds(3)
+    house.crash()
+
+    assert state_of(house.view(apply=apply)) == {"apple": -1, "new": -4, "worst": -4}
 
 
 def test_a_view_that_stopped_goes_on_after_retry(house: ViewHouse) -> None:
@@ -155,7 +178,7 @@ def test_a_full_disk_is_said_and_the_view_goes_on_by_itself(house: ViewHouse) ->
     house.view_disk.is_full = True
     house.sell()
     house.settle(view)
-    house.pass_seconds(1)
+    house.pass_seconds(FLUSH_MS / 1_000)
 
     assert view["apple"] == -1
     assert "disk is full" in house.row()["store_error"]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from mesh.errors import MeshError
+from mesh.views.keeper import CLEANED_FLUSH_MS, FOLD_BACKLOG, FOLD_EVERY_MS
 from mesh.views.undo import FOLDED_EVENTS, SEGMENT_EVENTS
 from tests.support.view_house import ViewHouse, follow, state_of
 
@@ -21,6 +23,25 @@ def test_my_own_write_is_in_it(house: ViewHouse) -> None:
     assert house.wait(stock.after(meta["added"])) is stock
     house.add({"type": "shop/sold", "item": "apple", "change": 2})
     assert house.wait(stock.after())["apple"] == 7  # all that the log has
+
+
+def test_events_that_keep_coming_are_folded_together_unless_somebody_waits(house: ViewHouse) -> None:
+    view = house.view()
+    house.pass_seconds(1)
+    house.sell("apple", 1)
+    house.pass_seconds(0.01)
+    assert view["apple"] == 1
+
+    house.sell("apple", 1)
+    house.pass_seconds(0.01)
+    assert view["apple"] == 1
+    assert house.wait(view.after(house.sell("apple", 1)))["apple"] == 3
+    house.sell("apple", 1)
+    house.pass_seconds(FOLD_EVERY_MS / 1_000)
+    assert view["apple"] == 4
+    house.wait(house.log.add_batch([({**SALE, "change": 1}, None)] * FOLD_BACKLOG))
+    house.pass_seconds(0.01)
+    assert view["apple"] == 4 + FOLD_BACKLOG
 
 
 def test_what_the_log_has_is_in_a_view_that_is_opened(house: ViewHouse) -> None:
@@ -131,6 +152,31 @@ def test_what_a_reader_gets_is_a_copy(house: ViewHouse) -> None:
     assert view["all"] == ["apple"]
 
 
+def test_values_stay_what_they_are_in_folds_rewinds_and_the_file(house: ViewHouse) -> None:
+    values = [1, True, 1.0, "1", None, 0, False, 0.0, -0.0, "", "\ud7ff", "x" * 100, 2**63, 2**64, 1e300, [1], {"a": 1}]
+    values.append("last")
+
+    def apply(state: Any, event: Any, meta: Any) -> None:
+        state["trail"] = (state.get("trail", "") + repr(state.get("now")))[-400:]
+        state["now"] = event["value"]
+
+    view = house.view(apply=apply)
+    for n, value in enumerate(values):
+        house.add({"type": "n", "value": value}, time=1_000 + 10 * n)
+        if n % 4 == 0:
+            house.pass_seconds(3)
+        assert repr(house.settle(view)["now"]) == repr(value)
+    for n in 2, 9:
+        house.add({"type": "n", "value": n}, time=1_005 + 10 * n)
+        assert repr(state_of(house.settle(view))) == repr(dict(sorted(house.expected(apply).items())))
+
+    digest = view.digest()
+    house.restart()
+    view = house.view(apply=apply)
+    assert (repr(state_of(view)), view.digest()) == (repr(dict(sorted(house.expected(apply).items()))), digest)
+    assert house.row()["bytes"] == sum(len(key) + len(msgspec.json.encode(view[key])) for key in ("now", "trail"))
+
+
 def test_a_change_inside_of_a_value_counts(house: ViewHouse) -> None:
     def apply(state: Any, event: Any, meta: Any) -> None:
         shelf = state.setdefault("shelf", {"items": {}, "order": []})
@@ -238,6 +284,24 @@ def test_cleaned_events_stay_folded_also_when_a_late_one_comes(house: ViewHouse)
     house.restart()
     view = house.view(apply=follow)
 
+    house.wait(view.after(house.add({"type": "n", "n": 9}, time=15)))
+
+    assert state_of(view) == house.expected(follow)
+    assert house.row()["folded_without"] == 0
+
+
+def test_what_is_cleaned_is_kept_for_late_events_at_once_unless_much_is_cleaned(house: ViewHouse) -> None:
+    view = house.view(apply=follow)
+    for n in 1, 2:
+        house.add({"type": "n", "n": n}, time=n * 10)
+    house.settle(view)
+    house.pass_seconds(CLEANED_FLUSH_MS / 1_000)
+    house.add({"type": "n", "n": 3}, time=30)
+
+    house.wait(house.log.clean(reasons="log"))
+    house.pass_seconds(0.02)
+    house.crash()
+    view = house.view(apply=follow)
     house.wait(view.after(house.add({"type": "n", "n": 9}, time=15)))
 
     assert state_of(view) == house.expected(follow)

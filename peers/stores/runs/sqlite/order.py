@@ -127,7 +127,9 @@ class Walker:
 
     def _between(self, rows: list[Row], walk: Walk) -> list[Row]:
         """Rows of whole stamps in the order of names, without those that are not between the places."""
-        if any(one[3] == other[3] and one[4] != other[4] for one, other in pairwise(rows)):
+        if len({row[4] for row in rows}) > 1 and any(
+            one[3] == other[3] and one[4] != other[4] for one, other in pairwise(rows)
+        ):
             rows.sort(key=self._place, reverse=walk.reverse)
         lowest, highest = walk.span
         start, end = 0, len(rows)
