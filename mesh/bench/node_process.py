@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -79,6 +79,14 @@ class NodeProcess:
             assert self._process.stdout is not None
             self._process.stdout.close()
 
+    @property
+    def waited_seconds(self) -> float:
+        """How long threads of it that had something to do have waited for a processor; 0 where the system does not say."""
+        with suppress(OSError):  # a thread may end meanwhile
+            tasks = [task.read_text("ascii") for task in Path(f"/proc/{self._process.pid}/task").glob("*/schedstat")]
+            return sum([int(task.split()[1]) for task in tasks]) / 1e9
+        return 0.0
+
     def ask(self, command: str, **options: Any) -> Answer:
         """Give a command and wait for its answer; see Worker for the commands."""
         self.tell(command, **options)
@@ -107,6 +115,7 @@ class Worker:
         self._changed = asyncio.Event()
         self._used_before = _cpu_seconds()
         self._latencies: list[tuple[float, float]] = []
+        self._following: asyncio.Task[None] | None = None
         self._lines = _Lines()
         logging.getLogger().addHandler(self._lines)
         logging.getLogger(LOGGER).setLevel(logging.INFO)
@@ -159,11 +168,18 @@ class Worker:
         undo()
         return {"at": time.monotonic()}
 
-    async def listen(self) -> Answer:
-        """Note from now on how long ago each new event was sent, see `pace`."""
+    async def listen(self, *, types: Sequence[str] = ()) -> Answer:
+        """Note from now on how long ago each new event was sent, see `pace`. With `types`, others are not even decoded."""
         self._latencies.clear()
-        self._node.log.on("event", self._on_event)
+        if types:
+            self._following = asyncio.create_task(self._follow(types))
+        else:
+            self._node.log.on("event", self._on_event)
         return {}
+
+    async def _follow(self, types: Sequence[str]) -> None:
+        async for event, meta in self._node.log.follow(types=types):
+            self._on_event(event, meta)
 
     def _on_event(self, event: dict[str, Any], _meta: Any) -> None:
         sent = event.get("sent")
