@@ -12,9 +12,9 @@ A commit takes turns some ten times, and each time it waits so long.
 """
 NEW_OBJECTS = 2_000
 """After so many more objects the garbage collector looks for circles: few objects of a node are in one."""
-NEW_ROUNDS = 10
+NEW_ROUNDS = 4
 """Rounds of it after which it looks at older objects too: those that are left of these rounds, in one pause."""
-OLD_ROUNDS = 50
+OLD_ROUNDS = 125
 """Rounds of that after which it looks at all objects, if a quarter of them are new: that takes 100 ms and more."""
 
 

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -115,7 +115,6 @@ class Worker:
         self._changed = asyncio.Event()
         self._used_before = _cpu_seconds()
         self._latencies: list[tuple[float, float]] = []
-        self._following: asyncio.Task[None] | None = None
         self._lines = _Lines()
         logging.getLogger().addHandler(self._lines)
         logging.getLogger(LOGGER).setLevel(logging.INFO)
@@ -168,18 +167,11 @@ class Worker:
         undo()
         return {"at": time.monotonic()}
 
-    async def listen(self, *, types: Sequence[str] = ()) -> Answer:
-        """Note from now on how long ago each new event was sent, see `pace`. With `types`, others are not even decoded."""
+    async def listen(self) -> Answer:
+        """Note from now on how long ago each new event was sent, see `pace`."""
         self._latencies.clear()
-        if types:
-            self._following = asyncio.create_task(self._follow(types))
-        else:
-            self._node.log.on("event", self._on_event)
+        self._node.log.on("event", self._on_event)
         return {}
-
-    async def _follow(self, types: Sequence[str]) -> None:
-        async for event, meta in self._node.log.follow(types=types):
-            self._on_event(event, meta)
 
     def _on_event(self, event: dict[str, Any], _meta: Any) -> None:
         sent = event.get("sent")

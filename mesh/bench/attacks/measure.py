@@ -100,7 +100,7 @@ def _pair() -> Iterator[tuple[NodeProcess, NodeProcess]]:
 def _measure(name: str, seconds: float, reader: NodeProcess, writer: NodeProcess) -> AttackFigure:
     target = HostileTarget((reader.address, writer.address), (reader.node_id, writer.node_id), reader.clients)
     with HostileProcess(name, target, seconds) as hostile:
-        reader.ask("listen", types=["reading"])
+        reader.ask("listen")
         paced_seconds = BEFORE_SECONDS + seconds + LATENCY_SECONDS
         writer.tell("pace", events=round(paced_seconds * EVENTS_PER_SECOND), every_ms=1000 / EVENTS_PER_SECOND)
         time.sleep(BEFORE_SECONDS)
