@@ -197,7 +197,7 @@ COMMAND_LINE = {
     "mesh bench sessions": "--events N=50 | --runs N=1 | --json",
     "mesh bench actors": "--events N=100000 | --runs N=1 | --json",
     "mesh bench growth": "--events N=1000000 | --runs N=1 | --json",
-    "mesh bench attacks": "--attack NAME ... | --seconds N=5.0 | --json",
+    "mesh bench attacks": "--attack NAME ... | --seconds N=4.0 | --json",
     "mesh bench lab": "--size few,hundred,hundreds ... | --seed N=0 | --json",
     "mesh bench logux": "--events N=10000 | --json",
     "mesh scenario": "--list",

@@ -35,7 +35,6 @@ from mesh.version import __version__
 from peers.codec.run_messages import Reached
 from peers.errors import SyncError
 from peers.later import Later
-from peers.log.run_log import RunCommit
 from peers.roles.clock_offset import Span
 from peers.roles.run_peer import RunPeerSync
 from peers.transport.port import Connection
@@ -90,7 +89,6 @@ class PeerSession(SessionBase[RunPeerSync]):
         self._refused: set[str] = set()
         """Sentences about events that were not taken; each is noted once."""
         self._dial_back = DialBack(environment, self.into_mailbox)
-        self._undo_commit = log.on("commit", self._on_commit)
 
     @property
     def role(self) -> RunPeerSync | None:
@@ -163,7 +161,6 @@ class PeerSession(SessionBase[RunPeerSync]):
         return answered
 
     def on_stop(self) -> None:
-        self._undo_commit()
         self._dial_back.close()
         closed = self._closed(self._farewell)
         self._end(self._farewell)
@@ -191,6 +188,7 @@ class PeerSession(SessionBase[RunPeerSync]):
         role.on("authenticated", self._on_authenticated)
         role.on("state", self._on_state)
         role.on("apart", self._on_apart)
+        role.on("facts", self.into_mailbox(self._look_at_key))
         role.on("refused", self._on_event_refused)
         role.on("reach", partial(self._dial_back.begin, role))
         connection.on("disconnect", self.into_mailbox(self._on_disconnect))
@@ -236,10 +234,6 @@ class PeerSession(SessionBase[RunPeerSync]):
             raise SyncError(OURSELVES, None, other_node_id=role.other_node_id)
         if self._accepted is None:
             raise SyncError(CLONE, None, other_node_id=role.other_node_id)
-
-    def _on_commit(self, commit: RunCommit) -> None:
-        if commit.taken.facts:
-            self.defer(self._look_at_key)
 
     def _look_at_key(self) -> None:
         """New facts may say that the other end is no member any more."""

@@ -79,6 +79,14 @@ class NodeProcess:
             assert self._process.stdout is not None
             self._process.stdout.close()
 
+    @property
+    def waited_seconds(self) -> float:
+        """How long threads of it that had something to do have waited for a processor; 0 where the system does not say."""
+        with suppress(OSError):  # a thread may end meanwhile
+            tasks = [task.read_text("ascii") for task in Path(f"/proc/{self._process.pid}/task").glob("*/schedstat")]
+            return sum([int(task.split()[1]) for task in tasks]) / 1e9
+        return 0.0
+
     def ask(self, command: str, **options: Any) -> Answer:
         """Give a command and wait for its answer; see Worker for the commands."""
         self.tell(command, **options)

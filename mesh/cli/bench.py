@@ -109,17 +109,18 @@ def logux(*, events: int, as_json: bool) -> None:
 
 @bench.command()
 @click.option("--attack", "names", multiple=True, metavar="NAME", help="Only this one. May be repeated.")
-@click.option("--seconds", default=5.0, show_default=True, type=click.FloatRange(0.5, 60), help="Of each attack.")
+@click.option("--seconds", default=4.0, show_default=True, type=click.FloatRange(0.5, 60), help="Of each attack.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def attacks(*, names: tuple[str, ...], seconds: float, as_json: bool) -> None:
     """What a hostile host costs two honest nodes.
 
     One node adds 50 events a second, the other one gets them and is attacked by a process of this machine: how long events take
-    before, during, and from 2 s after each attack; the memory of the attacked node, also 5 s after it; lines that it printed;
-    the connections of the attack, and what it sent; which limits the node says were hit. Each attack has a new pair. All of
-    them take seven minutes, and need a machine that does nothing else: a p99 is the third worst of some 250 events.
+    before, during, and from 2 s after each attack; the memory of the attacked node, also 5 s after it; its processor time, and
+    how long both nodes waited for a processor; lines that it printed; the connections of the attack, and what it sent; which
+    limits the node says were hit. Each attack has a new pair. All of them take less than five minutes, and need a machine that
+    does nothing else: a p99 is the second or third worst of 125 to 200 events.
 
-    The hostile process runs with a low priority, as if it had a machine of its own; the two nodes share the processors.
+    The hostile process gets only what the two nodes leave of the processors, as if it had a machine of its own.
 
     \b
     mesh bench attacks

@@ -38,6 +38,8 @@ class RunTail:
         self._sizes: deque[int] = deque()
         self._bytes = 0
         self._entries = 0
+        self._joined: Piece | None = None
+        """The last pieces that were given as one: several who lack the same get it with what came since."""
 
     def __len__(self) -> int:
         """Entries and fills that it reaches back."""
@@ -45,12 +47,13 @@ class RunTail:
 
     def add(self, changes: Sequence[Change], pieces: Sequence[Piece]) -> None:
         """Take all of one commit, in order."""
-        self._changes += changes
         if changes:
+            self._changes += self._continued(changes)
             self._last_position = changes[-1].position + changes[-1].length - 1
         for piece in pieces:
             size = size_of(piece.items)
-            self._pieces.pop((piece.epoch, piece.start), None)
+            if self._pieces.pop((piece.epoch, piece.start), None) is not None:
+                self._joined = None
             self._pieces[piece.epoch, piece.start] = piece
             self._sizes.append(size)
             self._bytes += size
@@ -83,14 +86,21 @@ class RunTail:
         """
         pieces: list[Piece] = []
         piece = self._pieces.get((epoch, start))
+        joined = self._joined
+        if piece is not None and joined is not None and (joined.epoch, joined.start) == (epoch, start):
+            piece = joined if joined.last <= last else piece
         while piece is not None and piece.first == (pieces or [piece])[0].first:
             pieces.append(piece)
             piece = self._pieces.get((epoch, piece.last + 1)) if piece.last < last else None
-        return joined_pieces(pieces) if pieces else None
+        if len(pieces) < 2:
+            return pieces[0] if pieces else None
+        self._joined = joined_pieces(pieces)
+        return self._joined
 
     def forget_pieces(self) -> None:
         """What they hold may not be what is sent from now on: an event of theirs was cleaned, or their epoch forked."""
         self._pieces.clear()
+        self._joined = None
         self._sizes.clear()
         self._bytes = self._entries = 0
 
@@ -100,8 +110,22 @@ class RunTail:
         self._changes.clear()
         self._first_position = self._last_position + 1
 
+    def _continued(self, changes: Sequence[Change]) -> Sequence[Change]:
+        """Those that follow the last change; of one writer alone there is one change, as in the store."""
+        if not self._changes:
+            return changes
+        last, following = self._changes[-1], changes[0]
+        epoch, seq = last.dot
+        next_one = last.position + last.length, (epoch, seq + last.length)
+        if last.is_fill or following.is_fill or following[:2] != next_one:
+            return changes
+        self._changes[-1] = Change(last.position, last.dot, last.length + following.length)
+        return changes[1:]
+
     def _drop_piece(self) -> None:
         key = next(iter(self._pieces))
+        if self._joined is not None and key == (self._joined.epoch, self._joined.start):
+            self._joined = None
         self._entries -= len(self._pieces.pop(key).kinds)
         self._bytes -= self._sizes.popleft()
 

@@ -180,8 +180,11 @@ class WriteBatch:
         return True
 
 
-def joined(takens: Sequence[Taken]) -> Taken:
-    """What several writes of one transaction did: each may have changed the events of one before."""
+def joined(takens: Sequence[Taken], *, has_events: bool = True) -> Taken:
+    """What several writes did: each may have changed the events of one before. With one of them, that very one.
+
+    Without `has_events` it has neither the events that are shown nor the pieces.
+    """
     if len(takens) == 1:
         return takens[0]
     cleanings = [taken.cleaning for taken in takens]
@@ -189,10 +192,10 @@ def joined(takens: Sequence[Taken]) -> Taken:
     undone = Counter([each for taken in takens for each in taken.undone])
     restored = Counter([each for taken in takens for each in taken.restored])
     return Taken(
-        shown=joined_events([taken.shown for taken in takens if taken.shown]),
+        shown=joined_events([taken.shown for taken in takens if taken.shown]) if has_events else (),
         waiting=tuple([each for taken in takens for each in taken.waiting]),
         changes=tuple([each for taken in takens for each in taken.changes]),
-        pieces=tuple([each for taken in takens for each in taken.pieces]),
+        pieces=tuple([each for taken in takens for each in taken.pieces]) if has_events else (),
         ends={epoch: end for taken in takens for epoch, end in taken.ends.items()},
         hollow=tuple([each for taken in takens for each in taken.hollow]),
         proven=tuple([each for taken in takens for each in taken.proven]),

@@ -58,8 +58,9 @@ class RunPeerSync(RunRelaying):
     What both say about their logs is in Replication; this role gives it a connection, a log, and time. The parts: RunSession
     greets, gives signs of life and says how far both are; RunRelaying hears of commits; this class passes messages on.
 
-    Events beside those of BaseSync: `apart` (span), see peers.roles.clock_offset; `dialled` (), before our `connect`; `reach`
-    (port), when the other end asks to be dialled at it: `answer_reach` follows.
+    Events beside those of BaseSync: `apart` (span), see peers.roles.clock_offset; `dialled` (), before our `connect`;
+    `facts` (), when the log has new facts of its mesh; `reach` (port), when the other end asks to be dialled at it:
+    `answer_reach` follows.
     """
 
     _reach: Later[Reached | None] | None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -131,6 +130,8 @@ class RunRelaying(RunSession):
     def _on_commit(self, commit: RunCommit) -> None:
         if self._served is not None and any(change.is_fill for change in commit.taken.changes):
             self._served = None
+        if commit.taken.facts:
+            self.emitter.emit("facts")
         if self.connected:
             self._commits.append(commit.taken)
         is_urgent = self.epoch in commit.taken.ends or commit.taken.facts
@@ -172,8 +173,7 @@ class RunRelaying(RunSession):
         if self._relays.note(self.runs.state.last_position, lacked, is_patient=is_served):
             self._wait()
         # Once for all, since with many links each step counts; and without the events, which are not looked at there.
-        is_one = len(commits) == 1
-        taken = commits[0] if is_one else joined([replace(each, shown=(), pieces=()) for each in commits])
+        taken = joined(commits, has_events=False)
         commits.clear()
         self._with_peer(partial(self._replication.committed, taken))
         if not self.is_timing("gather"):

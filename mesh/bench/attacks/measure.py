@@ -1,7 +1,7 @@
 """What each attack costs an honest pair of nodes that adds events meanwhile.
 
-The p99 of a phase is its third worst event of some 250: one pause of the machine counts in it, so run the bench on one that
-does nothing else. See LOW_PRIORITY for the processor time of the hostile process.
+The p99 of a phase is the second or third worst of its 125 to 200 events: one pause of the machine counts in it, so run the
+bench on one that does nothing else. Where it does, the nodes wait long for a processor, which the figures show.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from mesh.bench.attacks.hostile_process import HostileProcess
 from mesh.bench.node_process import NodeProcess
 from mesh.terminal.tables import table, tables
 
-BEFORE_SECONDS = 5.0
+BEFORE_SECONDS = 2.5
 REST_SECONDS = 2.0
 """After an attack, until the latency is measured again."""
 MEMORY_SECONDS = 5.0
 """After an attack, until the memory is measured again."""
-LATENCY_SECONDS = 7.0
+LATENCY_SECONDS = 5.0
 """After an attack, until the latency is measured no more."""
 NEVER = "never"
 
@@ -62,6 +62,11 @@ class AttackFigure:
     rss_peak: int
     rss_after: int
     """MEMORY_SECONDS after the attack."""
+    cpu_share: float
+    """Of a processor, that the attacked node used during the attack."""
+    waited_ms_per_second: float
+    """How long threads of both nodes waited for a processor during the attack: if it is much, the machine had too much else to
+    do. 0 where the system does not say."""
     lines: int
     """Of output, by the attacked node, since the attack began."""
     hits: dict[str, int]
@@ -100,8 +105,9 @@ def _measure(name: str, seconds: float, reader: NodeProcess, writer: NodeProcess
         writer.tell("pace", events=round(paced_seconds * EVENTS_PER_SECOND), every_ms=1000 / EVENTS_PER_SECOND)
         time.sleep(BEFORE_SECONDS)
         reader.ask("forget_peak")
-        before = reader.ask("usage")
+        before, waited_before = reader.ask("usage"), reader.waited_seconds + writer.waited_seconds
         deeds = hostile.attack()
+        during, waited_after = reader.ask("usage"), reader.waited_seconds + writer.waited_seconds
     time.sleep(max(0.0, deeds.ended + MEMORY_SECONDS - time.monotonic()))
     after = reader.ask("usage")
     sent = writer.answer()["sent"]
@@ -110,6 +116,8 @@ def _measure(name: str, seconds: float, reader: NodeProcess, writer: NodeProcess
     hits: dict[str, int] = {}
     for row in reader.ask("status")["limits"]:
         hits[row["limit"]] = hits.get(row["limit"], 0) + row["count"]
+
+    attack_seconds = deeds.ended - deeds.began
 
     def latency(start: float, end: float) -> Latency:
         return Latency.of([found.get(at) for at in sent if start <= at < end])
@@ -122,11 +130,13 @@ def _measure(name: str, seconds: float, reader: NodeProcess, writer: NodeProcess
         before["rss"],
         after["peak_rss"],
         after["rss"],
+        during["cpu_seconds"] / attack_seconds,
+        (waited_after - waited_before) * 1000 / attack_seconds,
         after["lines"] - before["lines"],
         hits,
         deeds.opened,
         deeds.refused,
-        deeds.sent_bytes / (deeds.ended - deeds.began),
+        deeds.sent_bytes / attack_seconds,
     )
 
 
@@ -140,6 +150,8 @@ def show(figures: Sequence[AttackFigure], *, cores: int) -> str:
         "MiB before",
         "peak",
         "after",
+        "CPU %",
+        "waited ms/s",
         "lines",
         "opened",
         "KiB/s",
@@ -150,6 +162,8 @@ def show(figures: Sequence[AttackFigure], *, cores: int) -> str:
             figure.name,
             *map(_percentiles, (figure.before, figure.during, figure.after)),
             *(f"{rss / MIB:.0f}" for rss in (figure.rss_before, figure.rss_peak, figure.rss_after)),
+            f"{figure.cpu_share * 100:.0f}",
+            f"{figure.waited_ms_per_second:.0f}",
             f"{figure.lines}",
             f"{figure.opened}",
             f"{figure.sent_bytes_per_second / 1024:.0f}",
@@ -159,7 +173,8 @@ def show(figures: Sequence[AttackFigure], *, cores: int) -> str:
     ]
     return (
         f"{tables([table(headings, rows)])}{cores} cores, over loopback; {EVENTS_PER_SECOND} events/s from one node to the "
-        f"attacked one, p50/p99 each; connections that the attack opened, and what it sent\n"
+        f"attacked one, p50/p99 each; processor time of that one, and how long both waited for a processor; connections that "
+        f"the attack opened, and what it sent\n"
     )
 
 

@@ -32,7 +32,8 @@ def test_one_attack_is_measured_for_programs(monkeypatch: pytest.MonkeyPatch) ->
     (figure,) = json.loads(done.stdout)
     assert figure["name"] == "pages"
     assert figure["opened"] > 0
-    assert figure["sent_bytes_per_second"] > 0
+    assert figure["cpu_share"] > 0
+    assert figure["waited_ms_per_second"] >= 0
     assert all(figure[phase]["p50_ms"] > 0 for phase in ("before", "during", "after"))
     assert min(figure["rss_before"], figure["rss_after"]) > MIB
     assert figure["rss_peak"] >= figure["rss_before"]
@@ -48,6 +49,8 @@ def test_the_table_says_which_events_never_came_and_which_limits_were_hit() -> N
         40 * MIB,
         50 * MIB,
         41 * MIB,
+        0.5,
+        7.2,
         3,
         {"members": 2},
         1,
@@ -57,7 +60,7 @@ def test_the_table_says_which_events_never_came_and_which_limits_were_hit() -> N
 
     row = show([figure], cores=2).splitlines()[1].split()
 
-    assert row == ["ping", "4/4", "20/never", "never/never", "40", "50", "41", "3", "1", "5", "members", "2"]
+    assert row == ["ping", "4/4", "20/never", "never/never", "40", "50", "41", "50", "7", "3", "1", "5", "members", "2"]
 
 
 def test_one_event_of_a_hundred_may_be_later_than_the_p99() -> None:

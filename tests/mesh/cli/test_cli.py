@@ -30,7 +30,7 @@ from mesh.cli.add import AHEAD_BATCHES, MAX_GIVEN_BYTES
 from mesh.cli.main import main
 from mesh.cli.node.up import MAX_WAITING_LINES, LineWriter, one_line_log, run_up
 from mesh.control.messages import BATCH_EVENTS
-from mesh.process import NEW_OBJECTS, NEW_ROUNDS, SWITCH_SECONDS
+from mesh.process import NEW_OBJECTS, NEW_ROUNDS, OLD_ROUNDS, SWITCH_SECONDS
 from mesh.terminal.tables import Names, local_second, local_time, show_event, show_peers, show_status
 from tests.support.actor_loop import fail
 from tests.support.commands import DEADLINE_SECONDS, arguments, environment, next_line, run, running, say
@@ -504,7 +504,7 @@ def test_threads_take_turns_faster_and_garbage_is_collected_less_often_in_a_proc
     )
 
     assert sys.getswitchinterval() == pytest.approx(SWITCH_SECONDS)
-    assert gc.get_threshold()[:2] == (NEW_OBJECTS, NEW_ROUNDS)
+    assert gc.get_threshold() == (NEW_OBJECTS, NEW_ROUNDS, OLD_ROUNDS)
 
 
 def test_shows_the_first_log_record_of_each_library_and_all_of_peermesh(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ from msgspec import structs
 
 from peers.events.entry import Entry
 from peers.events.epoch import Birth
-from peers.events.piece import Piece
+from peers.events.piece import Piece, joined_pieces
 from peers.log.run_tail import TAIL_BYTES, TAIL_CHANGES, TAIL_ENTRIES, RunTail
 from peers.stores.run_store import Change
 
@@ -45,6 +45,21 @@ def test_changes_after_a_position_begin_right_behind_it(lengths: list[int], afte
     assert entries(found) == expected[: len(entries(found))]
     assert bool(found) == bool(expected)
     assert entries(tail.changes(after, 100)) == expected
+
+
+def test_what_one_writer_commits_alone_is_one_change() -> None:
+    tail = RunTail(0)
+    for n in range(1, 4):
+        tail.add([change(n)], [])
+    tail.add([change(4), Change(5, ("other", 5)), Change(6, (EPOCH, 2), is_fill=True)], [])
+    tail.add([Change(7, (EPOCH, 3))], [])
+
+    assert tail.changes(0, 10) == (
+        change(1, 4),
+        Change(5, ("other", 5)),
+        Change(6, (EPOCH, 2), is_fill=True),
+        Change(7, (EPOCH, 3)),
+    )
 
 
 def test_what_was_committed_before_the_tail_began_is_not_in_it() -> None:
@@ -88,12 +103,29 @@ def test_pieces_that_follow_each_other_in_a_run_are_given_as_one_up_to_the_entry
     assert tail.piece(EPOCH, 8, 10) is parts[3]  # the next one is of another run
 
 
+def test_pieces_that_were_given_as_one_are_given_with_those_that_came_since() -> None:
+    tail = RunTail(0)
+    parts = [piece(n) for n in range(1, 6)]
+    tail.add([change(1, 3)], parts[:3])
+    first = tail.piece(EPOCH, 1, 3)
+    assert tail.piece(EPOCH, 1, 3) is first
+
+    tail.add([change(4, 2)], parts[3:])
+
+    for last in range(2, 6):
+        found = tail.piece(EPOCH, 1, last)
+        assert found is not None and found.items == joined_pieces(parts[:last]).items
+        assert (found.kinds, found.last) == (bytes(last), last)
+    tail.forget_pieces()
+    assert tail.piece(EPOCH, 1, 5) is None
+
+
 def test_the_oldest_changes_and_pieces_are_dropped() -> None:
     tail = RunTail(0)
     for n in range(1, TAIL_ENTRIES + 100):
-        tail.add([change(n)], [piece(n)])
+        tail.add([Change(n, (str(n % 2), n))], [piece(n)])
 
-    assert TAIL_CHANGES // 2 <= len(tail) <= TAIL_CHANGES  # one entry a change
+    assert TAIL_CHANGES // 2 <= len(tail) <= TAIL_CHANGES  # one entry a change: two writers take turns
     assert tail.changes(0, 10) is None
     newest = TAIL_ENTRIES + 99
     assert entries(tail.changes(newest - len(tail), 2 * TAIL_CHANGES))[-1] == (newest, newest)
