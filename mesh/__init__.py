@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mesh.views.view import View
     from peers.events.entry import EventMeta
     from peers.limits import Limits
+    from peers.transport.web_socket import WebSocketNetwork
 
 __all__ = [
     "AppNode",
@@ -29,6 +30,7 @@ __all__ = [
     "Status",
     "View",
     "ViewState",
+    "WebSocketNetwork",
 ]
 
 _PLACES = {
@@ -43,6 +45,7 @@ _PLACES = {
     "NodeLog": "mesh.node_log",
     "Notice": "mesh.membership.actions",
     "Status": "mesh.membership.status",
+    "WebSocketNetwork": "peers.transport.web_socket",
     "__version__": "mesh.version",
 }
 

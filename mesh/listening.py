@@ -27,7 +27,7 @@ def check_open(is_open: Open, listen: tuple[str, int] | None, interfaces: Sequen
     if is_open is True and not all(map(is_loopback, hosts)):
         raise MeshError(
             "an open node takes all that reach it, so it stays on this machine: leave --listen and --interface out (or "
-            "listen at 127.0.0.1:PORT), or allow it on all networks with --open=lan (in Python open='lan')"
+            "listen at 127.0.0.1:PORT), or allow it on all networks with --open=lan"
         )
 
 

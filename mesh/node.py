@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any, Concatenate, ParamSpec, Unpack
@@ -19,9 +20,9 @@ from mesh.app_node import AppNode
 from mesh.control.server import ControlServer
 from mesh.discovery.mdns.query_schedule import MIN_REQUERY_SECONDS, REQUERY_SECONDS
 from mesh.discovery.options import DiscoveryOptions
-from mesh.errors import MeshError
+from mesh.errors import MeshError, for_python
 from mesh.gateway.gateways import Gateways
-from mesh.gateway.options import GatewayOptions
+from mesh.gateway.options import GatewayOptions, check_names, listed
 from mesh.listening import Open, check_open, listen_notices, where_to_listen, why_not_listening
 from mesh.membership.actions import Notice
 from mesh.membership.diagnosis.links import LinkRow
@@ -72,7 +73,7 @@ class Node(LoopService, AppNode):
       and `[::]:PORT` every IPv6 address. None: every address, and the port that was chosen at the first start.
     - `peers`: HOST:PORT of nodes that are always dialled, whatever discovery finds; a str is one of them.
     - `mdns`: whether to announce this node on the LAN and to look for others there.
-    - `interfaces`: addresses or names of the network interfaces that mDNS may use; None: all LANs of the machine.
+    - `interfaces`: addresses or names of the network interfaces that mDNS may use, a str is one; None: all LANs of the machine.
     - `requery_seconds`: how often mDNS asks for other nodes, MIN_REQUERY_SECONDS or more.
     - `role`: PeerSync, or a subclass of it, for the sessions with other nodes.
     - `limits`: what strangers and members may cost this node; None: the defaults of Limits.
@@ -103,17 +104,20 @@ class Node(LoopService, AppNode):
         listen: str | None = None,
         peers: str | Sequence[str] = (),
         mdns: bool = True,
-        interfaces: Sequence[str] | None = None,
+        interfaces: str | Sequence[str] | None = None,
         requery_seconds: float = REQUERY_SECONDS,
         role: MakeRole = RunPeerSync,
         limits: Limits | None = None,
         **outside: Unpack[GatewayOptions],
     ) -> None:
-        peers = (peers,) if isinstance(peers, str) else peers
+        check_names(outside, signature(Node).parameters)
+        interfaces = listed(interfaces) if interfaces is not None else None
         if requery_seconds < MIN_REQUERY_SECONDS:
             raise MeshError(f"the requery interval is {requery_seconds} s: take {MIN_REQUERY_SECONDS} s or more")
         self._listen = parse_address(listen, "the address to listen on") if listen is not None else None
-        check_open(open, self._listen, interfaces)
+        with for_python():
+            check_open(open, self._listen, interfaces)
+            self._gateways = Gateways(**outside)
         self._open: Open = open
         self._show_code = on_recovery_code
         self._path = Path(home) if home is not None else default_home()
@@ -122,9 +126,8 @@ class Node(LoopService, AppNode):
         self._discovery = DiscoveryOptions(mdns, own, requery_seconds)
         self._role = role
         self._limits = replace(limits or Limits())  # of its own: see change_limits
-        self._gateways = Gateways(**outside)
         self._log_proxy = LogProxy()
-        self._peers = KeptPeers(self._path, peers)
+        self._peers = KeptPeers(self._path, listed(peers))
         self._emitter = Emitter()
         self._resources: NodeResources | None = None
         self.log = NodeLog(self._log_proxy)
@@ -255,6 +258,12 @@ class Node(LoopService, AppNode):
         """
         self._gateways.renew_certificate()
 
+    def shown_options(self) -> dict[str, Any]:
+        """What `mesh doctor` needs of the options. `in_python`: an application gave them, not `mesh up`."""
+        shown = {"open": self._open, "listen": self._listen, "limits": asdict(self._limits)}
+        discovery = {"mdns": self._discovery.mdns, "interfaces": self._discovery.interfaces}
+        return shown | discovery | {"in_python": self.reloads_by is None}
+
     def reload(self) -> list[str]:
         """What `mesh reload` does: call `reloads_by`. Raises MeshError without it."""
         if self.reloads_by is None:
@@ -296,7 +305,8 @@ class Node(LoopService, AppNode):
             raise MeshError("this node runs already")
         self._resources = NodeResources(self._path, self._gateways, self.log.disown, self._thread)
         try:
-            await self._start(self._resources)
+            with for_python():
+                await self._start(self._resources)
         except BaseException:
             await self.end()
             raise

@@ -25,7 +25,7 @@ from tests.support.commands import run
 from tests.support.street import SECONDS, at, wait_until
 
 NAMES = {
-    "mesh": "AppNode Denied EventMeta Limits MeshError Node NodeLog Notice Status View ViewState",
+    "mesh": "AppNode Denied EventMeta Limits MeshError Node NodeLog Notice Status View ViewState WebSocketNetwork",
     "peers": """FATAL BaseSync BusyError ClientSync Clock Connection Disk Entry InlineDisk Later Listening LocalPair Log
         LoopClock ManualClock MemoryStore Network PeerSync Reconnect ServerSync SqliteStore Store StoreError SyncError""",
     "mesh.lab": "Cluster Outcome Room Scenario Violation clients_door full line ring scenario star two_lans",
@@ -41,6 +41,7 @@ SIGNATURES: dict[type, tuple[str, ...]] = {
         "static_peers()",
         "add_peer(address)",
         "remove_peer(address)",
+        "change_limits(limits)",
         "retry()",
         "view(name, apply, *, types=None, version=1)",
         "start()",

@@ -50,7 +50,7 @@ def _explained() -> Iterator[None]:
     except (output.OutputClosed, BrokenPipeError):
         raise Exit(0) from None  # as after `mesh log | head -1`
     except MeshError as error:
-        for sentence in error.args:
+        for sentence in (error.for_commands,) if error.for_commands else error.args:
             output.complain(str(sentence))
         raise Exit(1) from None
     except OSError as error:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import sys
-from difflib import get_close_matches
 from pathlib import Path
 
 import click
 
+from mesh.errors import did_you_mean
 from mesh.terminal import output
 
 PAGES = Path(__file__).parent.parent / "docs"
@@ -56,5 +56,4 @@ def _instead(context: click.Context, topic: str) -> str:
     group = context.parent.command if context.parent is not None else None
     if isinstance(group, click.Group) and topic in group.commands:
         return f"; the help of this command is `mesh {topic} --help`"
-    near = get_close_matches(topic, topics(), n=1)
-    return f"; did you mean {near[0]}?" if near else "; `mesh help` lists them"
+    return did_you_mean(topic, topics()) or "; `mesh help` lists them"

@@ -78,6 +78,15 @@ class ControlClient:
         """Let the node start again what it paused or refused."""
         self._ask(messages.Retry(), messages.Done)
 
+    def options(self) -> dict[str, Any] | None:
+        """With what the node was made, see Node.shown_options; None from one of an earlier release."""
+        try:
+            return self._ask(messages.ShowOptions(), messages.OptionsShown).options
+        except NoNodeError:
+            raise
+        except MeshError:
+            return None
+
     def reload(self) -> list[str]:
         """Let the node read its options again; the result says what it took over, and what not."""
         return self._ask(messages.Reload(), messages.Reloaded).lines

@@ -100,6 +100,10 @@ class Examine(Struct, tag_field="do", tag="examine", forbid_unknown_fields=True)
     """Look at the links of the node, and let others dial it. Answer: Examined."""
 
 
+class ShowOptions(Struct, tag_field="do", tag="show options", forbid_unknown_fields=True):
+    """Show with what the node was made. Answer: OptionsShown. Earlier releases do not know it."""
+
+
 class Reload(Struct, tag_field="do", tag="reload", forbid_unknown_fields=True):
     """Read the options of the node again. Answer: Reloaded."""
 
@@ -243,6 +247,12 @@ class Examined(Struct, tag_field="is", tag="examined"):
     links: list[dict[str, Any]]
 
 
+class OptionsShown(Struct, tag_field="is", tag="options"):
+    """See Node.shown_options."""
+
+    options: dict[str, Any]
+
+
 class Reloaded(Struct, tag_field="is", tag="reloaded"):
     """What was taken over, and what was not."""
 
@@ -266,6 +276,7 @@ Request = (
     | Show
     | Examine
     | Tell
+    | ShowOptions
     | Reload
     | Retry
     | Wait
@@ -285,6 +296,7 @@ Answer = (
     | Shown
     | Told
     | Examined
+    | OptionsShown
     | Reloaded
     | Peers
     | Texts

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Unpack
 from mesh.errors import MeshError
 from mesh.gateway.endpoints import CLIENTS_KEY, TOO_LONG, DialOut, Endpoints, Listen
 from mesh.gateway.metrics.measured import Measuring
-from mesh.gateway.options import GatewayOptions
+from mesh.gateway.options import GatewayOptions, listed
 from mesh.gateway.turned_away import TurnedAway
 from mesh.membership.status import Status
 from mesh.settings.config import parse_address
@@ -39,9 +39,7 @@ class Gateways:
     """Made with the node. At each start call `make`, open what it returns, then call `opened`; at each end call `close`."""
 
     def __init__(self, **options: Unpack[GatewayOptions]) -> None:
-        """Raises MeshError, with a sentence, for options that cannot be used, and TypeError for unknown ones."""
-        for name in options.keys() - GatewayOptions.__annotations__.keys():
-            raise TypeError(f"Node() got an unexpected keyword argument {name!r}")
+        """Raises MeshError, with a sentence, for options that cannot be used."""
         self._options = options
         self._serve, self._dial = options.get("serve", {}), options.get("dial", {})
         self._upstream_url = options.get("upstream")
@@ -178,7 +176,7 @@ class Gateways:
             options={
                 "url": url,
                 "credentials": options.get("upstream_token"),
-                "channels": tuple(options.get("upstream_channels", ())),
+                "channels": listed(options.get("upstream_channels", ())),
                 "subprotocol": options.get("upstream_subprotocol", 0),
             },
             cursors_key=cursors_key(url),

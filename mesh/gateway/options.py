@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
+
+from mesh.errors import did_you_mean
 
 if TYPE_CHECKING:  # the command line loads this module, and not the roles
     from mesh.gateway.clients.channels import Load
@@ -20,8 +22,22 @@ SECURE_DOOR = (
 """The remedy for a clients' door that is open to other machines without TLS."""
 
 
+def listed(given: str | Sequence[str]) -> tuple[str, ...]:
+    """The value of an option that takes a list of text: a str is one item."""
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def check_names(given: Iterable[str], of_node: Iterable[str]) -> None:
+    """Raise TypeError for a keyword argument of Node that is none of its own and none of GatewayOptions."""
+    for name in given:
+        if name not in GatewayOptions.__annotations__:
+            near = did_you_mean(name, [*of_node, *GatewayOptions.__annotations__])
+            raise TypeError(f"Node() got an unexpected keyword argument {name!r}{near}")
+
+
 class GatewayOptions(TypedDict, total=False):
     """Keyword arguments of Node; all may be left out. `mesh up` has most of them as options: `clients_cert` is --clients-cert.
+    Where a list of text is taken, a str is one item.
 
     Node raises MeshError, with a sentence, for values that cannot be used, and TypeError for a name that is not listed here.
 
@@ -43,9 +59,9 @@ class GatewayOptions(TypedDict, total=False):
     """PEM file with the private key of the certificate, not encrypted."""
     clients_insecure: bool
     """Open the port to other machines without TLS: tokens can be read on their way then. Without it that is refused."""
-    clients_origins: Sequence[str]
+    clients_origins: str | Sequence[str]
     """Origins of other sites whose pages may connect, as `https://app.example`; `*` for any, `null` for sandboxed pages."""
-    clients_hosts: Sequence[str]
+    clients_hosts: str | Sequence[str]
     """Further names or addresses of this machine, without a port, by which browsers reach it."""
     auth: Auth | None
     """(user, token) -> bool: whether a client is let in whose token is none of `mesh token`, so that one secret or one key of
@@ -82,7 +98,7 @@ class GatewayOptions(TypedDict, total=False):
     """The user id at that server; None: the node speaks under its own node id there."""
     upstream_token: str | None
     """The token to show there."""
-    upstream_channels: Sequence[str]
+    upstream_channels: str | Sequence[str]
     """Channels to subscribe to: a @logux/server sends nothing else."""
     upstream_subprotocol: int | str
     """The version of the application's events there, as 1 or "1.0.0"; 0 if it is left out."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from mesh.errors import MeshError
+from mesh.errors import MeshError, did_you_mean
 
 if TYPE_CHECKING:
     from peers.limits import Limits
@@ -110,8 +109,8 @@ def read_limits(given: Mapping[str, object]) -> Limits:
     names = [field.name for field in fields(Limits)]
     for name in given:
         if name not in names:
-            near = get_close_matches(name, names, n=3) or names
-            raise MeshError(f"there is no limit {name!r}; did you mean {', '.join(near)}?")
+            near = did_you_mean(name, names, most=3) or f"; there are {', '.join(names)}"
+            raise MeshError(f"there is no limit {name!r}{near}")
     values: dict[str, Any] = {name: number(value) for name, value in given.items()}
     try:
         return Limits(**values)

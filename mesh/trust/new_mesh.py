@@ -43,7 +43,7 @@ def found_at_start(home: Home, secret: bytes, now_ms: int, show: ShowCode | None
     if has:
         raise MeshError(
             f"the home {home.path} has {has}, so it is in no mesh: `mesh join CODE` (with --with-log) "
-            "takes it into that of another machine, `mesh found` makes one of its own; with --open=lan (in Python open='lan') "
+            "takes it into that of another machine, `mesh found` makes one of its own; with --open=lan "
             "its node runs without one, as in earlier releases, and anyone who reaches it can read and write its log"
         )
     found_new_mesh(home, secret, now_ms, show)

@@ -245,8 +245,10 @@ class SummaryBoard:
         return False
 
     def _pass_on(self, key: bytes, delay_ms: float) -> None:
+        name = key[:LINK_BYTES]
         for session, link in self._links.items():
-            if self._lacks(link, session, key):
+            # Looked at first, since where all are connected that is all there is to do for each link.
+            if name not in link.links and self._lacks(link, session, key):
                 link.waiting[key] = None
                 link.wake(delay_ms)
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from mesh_process import MESH, MeshNode, wait_until
 
+from mesh.lab.live.namespaces import NetLab
 from tests.support.commands import environment
 
 OPTIONS = ("--no-mdns", "--listen", "127.0.0.1:0")
@@ -163,6 +164,25 @@ def test_a_full_disk_ends_a_backup_with_a_sentence_and_the_node_goes_on(
     assert done.stderr.startswith("no backup was made: ") and sentence in done.stderr
     assert done.stderr.count("\n") == 1  # nothing is left there
     kitchen.ask("add", '{"type": "bread"}')
+
+
+@pytest.mark.netlab
+@pytest.mark.parametrize("kind", [[], ["--archive"]], ids=["lines", "archive"])
+def test_a_disk_that_gets_full_during_an_export_leaves_no_half_file(
+    netlab: NetLab, kitchen: MeshNode, tmp_path: Path, kind: list[str]
+) -> None:
+    (host,) = netlab.hosts(1)
+    kitchen.ask("add", "-", stdin="".join(f'{{"type": "sale", "n": {n}}}\n' for n in range(1_000)))
+    target = tmp_path / "stick" / "file"
+    target.parent.mkdir()
+    stick = netlab.mount(target.parent, size_bytes=32 * 1024)
+    (stick / "file").write_text("of the user")
+
+    done = host.run([*MESH, "--home", kitchen.home, "export", "--force", *kind, target], env=environment())
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"nothing was exported: {target}: No space left on device; name another file\n"
+    assert {path.name: path.read_text() for path in stick.iterdir()} == {"file": "of the user"}
 
 
 @pytest.mark.netlab

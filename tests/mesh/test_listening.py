@@ -239,7 +239,7 @@ def test_any_free_port_is_for_one_run_and_a_chosen_one_is_kept(kitchen: Kitchen)
 
 @pytest.mark.parametrize(
     ("listen", "where", "option"),
-    [("127.0.0.1:{}", "127.0.0.1:{}", "--listen 127.0.0.1:PORT"), (":{}", "port {}", "--listen :PORT")],
+    [("127.0.0.1:{}", "127.0.0.1:{}", 'listen="127.0.0.1:PORT"'), (":{}", "port {}", 'listen=":PORT"')],
 )
 def test_a_chosen_port_that_is_in_use_is_an_error(kitchen: Kitchen, listen: str, where: str, option: str) -> None:
     with occupied(0) as other:
@@ -259,7 +259,7 @@ def test_an_address_that_is_not_ours_is_an_error(kitchen: Kitchen, listen: str) 
         kitchen.start(listen)
 
     assert str(refused.value).startswith(f"cannot listen on {listen}: ")
-    assert str(refused.value).endswith("; choose another address with --listen HOST:PORT")
+    assert str(refused.value).endswith('; choose another address with listen="HOST:PORT"')
 
 
 def test_a_listener_that_fails_opens_again_at_the_port_that_others_know(kitchen: Kitchen) -> None:

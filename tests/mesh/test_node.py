@@ -185,7 +185,7 @@ def test_a_port_in_use_gives_a_sentence_and_leaves_nothing_behind(street: Street
         node = street.make("kitchen", port=port)
 
         with pytest.raises(
-            MeshError, match=rf"^127\.0\.0\.1:{port} is in use on this machine: .* --listen 127\.0\.0\.1:PORT$"
+            MeshError, match=rf"^127\.0\.0\.1:{port} is in use on this machine: .* listen=.127\.0\.0\.1:PORT.$"
         ):
             node.start()
 

@@ -43,7 +43,10 @@ def test_an_open_node_of_this_machine_is_not_offered_to_others(tmp_path: Path, o
     with pytest.raises(MeshError) as refused:
         Node("kitchen", home=tmp_path, open=True, **options)
 
-    assert "--open=lan (in Python open='lan')" in str(refused.value)
+    assert str(refused.value).endswith(
+        'leave listen= and interfaces= out (or listen at 127.0.0.1:PORT), or allow it on all networks with open="lan"'
+    )
+    assert refused.value.for_commands.endswith("with --open=lan")
     Node("kitchen", home=tmp_path, open="lan", **options)
 
 
@@ -66,7 +69,7 @@ def test_a_home_of_a_mesh_refuses_to_be_open(tmp_path: Path, is_open: Any) -> No
 
     assert str(refused.value) == (
         f"this home is in a mesh, by {home / 'certificates.pem'}, so its node cannot be open: "
-        "leave --open out, or use another --home"
+        "leave open= out, or use another home="
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 import click
@@ -11,6 +11,7 @@ import click
 from mesh.cli import options
 from mesh.cli.node.chosen import option_rows, up_context
 from mesh.cli.node.layers import PREFIX, UpOption
+from mesh.errors import MeshError, did_you_mean
 from mesh.settings.mesh_file import read_mesh_file
 from mesh.terminal import output
 
@@ -49,6 +50,10 @@ def config(context: click.Context, *, is_check: bool, as_json: bool) -> None:
         )
         return
     rows = option_rows(chosen)
+    if _is_application(file.path.parent):
+        output.complain(
+            "an application runs the node of this home, with options that it gave in Python: these are those of `mesh up`"
+        )
     if as_json:
         output.write_json(rows)
         return
@@ -57,8 +62,19 @@ def config(context: click.Context, *, is_check: bool, as_json: bool) -> None:
     shown = table(["option", "value", "from"], [[row["option"], _shown(row["value"]), row["from"]] for row in rows])
     output.write(tables([shown]))
     for variable in sorted(_unknown_variables(up)):
-        near = get_close_matches(variable, _variables(up), n=1)
-        output.complain(f"no option reads the variable {variable}" + (f"; did you mean {near[0]}?" if near else ""))
+        output.complain(f"no option reads the variable {variable}{did_you_mean(variable, _variables(up))}")
+
+
+def _is_application(home: Path) -> bool:
+    """Whether the node of this home runs in an application, as it says itself."""
+    from mesh.control.client import ControlClient
+
+    try:
+        with ControlClient(home) as node:
+            running = node.options()
+    except MeshError:
+        return False
+    return running is not None and running["in_python"]
 
 
 def _shown(value: Any) -> str:

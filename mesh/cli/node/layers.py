@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from mesh.cli.options import home_of
-from mesh.errors import MeshError
+from mesh.errors import MeshError, did_you_mean
 from mesh.settings.mesh_file import LIMITS_TABLE, MeshFile, read_mesh_file
 
 PREFIX = "MESH_"
@@ -162,10 +161,7 @@ class UpCommand(click.Command):
                     option = options[key]
                     option.process_value(context, option.from_file(file.values[key], file.path.parent))
                 else:
-                    near = get_close_matches(key, options, n=3)
-                    raise MeshError(
-                        f"there is no option {key}" + (f"; did you mean {', '.join(near)}?" if near else "")
-                    )
+                    raise MeshError(f"there is no option {key}{did_you_mean(key, options, most=3)}")
             except MeshError as error:
                 found.append(f"{file.place(key)}: {error}")
             except click.BadParameter as error:

@@ -45,7 +45,9 @@ def _examination(context: click.Context) -> Examination:
     home, chosen = options.home_of(context), _options(context)
     try:
         with ControlClient(home) as node:
-            status = node.status()
+            status, options_of_node = node.status(), node.options()
+            if options_of_node is not None:
+                chosen = chosen.of_running(options_of_node)
             return Examination(home, chosen, status, _links(node))
     except NoNodeError:
         return Examination(home, chosen)

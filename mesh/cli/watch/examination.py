@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,21 @@ class CheckedOptions:
         wanted = chosen.get("interfaces") or ((ONLY_HERE,) if is_here else None)
         listen = parse_address(chosen["listen"], "the address to listen on") if chosen.get("listen") else None
         return cls(chosen.get("mdns", True), wanted, is_here, listen, chosen.get("limits") or Limits(), found=found)
+
+    def of_running(self, shown: Mapping[str, Any]) -> CheckedOptions:
+        """Those with which a node runs, as Node.shown_options gives them. Mistakes in the file count only for `mesh up`."""
+        known = {field.name for field in fields(Limits)}
+        in_python = shown["in_python"]
+        return replace(
+            self,
+            mdns=shown["mdns"],
+            interfaces=shown["interfaces"],
+            is_here=shown["open"] is True,
+            listen=tuple(shown["listen"]) if shown["listen"] else None,
+            limits=Limits(**{name: value for name, value in shown["limits"].items() if name in known}),
+            mistakes=() if in_python else self.mistakes,
+            found="given in Python by the application that runs the node" if in_python else self.found,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from mesh.gateway.clients.role import ClientGatewaySync, Hooks
 from mesh.gateway.clients.tokens import Pass, Tokens
 from mesh.gateway.endpoints import CLIENTS_DOOR, CLIENTS_KEY, METRICS_DOOR, METRICS_KEY, TOO_LONG, Listen
 from mesh.gateway.metrics.monitoring import Monitoring
-from mesh.gateway.options import SECURE_DOOR, GatewayOptions
+from mesh.gateway.options import SECURE_DOOR, GatewayOptions, listed
 from mesh.gateway.turned_away import TurnedAway
 from mesh.membership.status import Status
 from mesh.settings.config import parse_address
@@ -69,9 +69,9 @@ class ClientGateway:
             raise MeshError(f"{self.name} needs a certificate and its key: give both, or none")
         self.host, self.port = parse_address(address, f"the address of {self.name}")
         """Where to listen; port 0 takes a free one at each start."""
-        self.origins = [check_origin(origin, "the origin") for origin in options.get("clients_origins", ())]
+        self.origins = [check_origin(origin, "the origin") for origin in listed(options.get("clients_origins", ()))]
         """Origins of pages that may connect, besides our own page."""
-        self.further_hosts = [check_host(name, "the host") for name in options.get("clients_hosts", ())]
+        self.further_hosts = [check_host(name, "the host") for name in listed(options.get("clients_hosts", ()))]
         """Names under which this node is reached, besides its addresses."""
         self.is_tls = cert is not None
         if self.is_in_clear and not options.get("clients_insecure"):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from mesh import Node
+from mesh import Limits, Node
 from mesh.cli.commands import app
 from mesh.control import server
 from mesh.settings.home import Home
@@ -122,6 +122,7 @@ def test_a_running_node_is_dialled_by_its_neighbour(tmp_path: Path) -> None:
     ):
         wait_until(lambda: [row["session"] for row in study.status().get()["peers"]] == ["synchronized"], "they met")
 
+        (kitchen.home / "mesh.toml").write_text('lisen = ":4000"\n')  # `mesh up` reads it, not an application
         done = run(kitchen.home, "doctor", "--json")
 
     found = {row["check"]: row for row in json.loads(done.stdout)}
@@ -129,7 +130,19 @@ def test_a_running_node_is_dialled_by_its_neighbour(tmp_path: Path) -> None:
     assert found["port"]["found"].startswith("study~")
     assert found["port"]["found"].endswith(f"has dialled TCP port {kitchen.port} here just now")
     assert found["interfaces"]["found"] == "the node looks for no others: mDNS is switched off"
+    assert found["options"]["found"] == "given in Python by the application that runs the node"
     assert found["neighbours"]["state"] == found["clock"]["state"] == found["releases"]["state"] == "ok"
+
+
+def test_the_limits_of_a_running_node_count(tmp_path: Path) -> None:
+    limits = Limits(disk_share_for_others=0.0001, disk_share_for_own=0.0002)
+    with Node("kitchen", home=tmp_path, listen="127.0.0.1:0", mdns=False, open=True, limits=limits):
+        found, code = doctor(tmp_path)
+        shown = mesh(tmp_path, "config")
+
+    assert (found["disk"]["state"], code) == ("wrong", 1)
+    assert "an application runs the node of this home, with options that it gave in Python" in shown.stderr
+    assert "limits.disk_share_for_own" in shown.stdout
 
 
 def test_a_running_node_of_an_earlier_release_is_checked_as_far_as_it_goes(
@@ -141,7 +154,9 @@ def test_a_running_node_of_an_earlier_release_is_checked_as_far_as_it_goes(
     with Node("kitchen", home=tmp_path / "home", listen="127.0.0.1:0", mdns=False, open=True) as node:
         decode = server.messages.decode_request
         monkeypatch.setattr(
-            server.messages, "decode_request", lambda line: refuse(line) if b"examine" in line else decode(line)
+            server.messages,
+            "decode_request",
+            lambda line: refuse(line) if b"examine" in line or b"options" in line else decode(line),
         )
 
         found, code = doctor(node.home)

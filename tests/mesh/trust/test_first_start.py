@@ -128,8 +128,8 @@ def test_a_home_with_a_log_and_no_mesh_is_refused_and_left_as_it_is(
         Node(home=tmp_path, **LOOPBACK).start()
     done = run(tmp_path, "up", *LOCAL)
 
-    assert (done.returncode, done.stdout, done.stderr.decode()) == (1, b"", f"{refused.value}\n")
-    for way in ("`mesh found`", "`mesh join CODE`", "--open=lan", "certificates.pem"):
+    assert (done.returncode, done.stdout, done.stderr.decode()) == (1, b"", f"{refused.value.for_commands}\n")
+    for way in ("`mesh found`", "`mesh join CODE`", 'with open="lan"', "certificates.pem"):
         assert way in str(refused.value)
     assert files(tmp_path) == before
 

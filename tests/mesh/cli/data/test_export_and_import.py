@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
-import signal
-import subprocess
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -16,7 +13,7 @@ import pytest
 from mesh import Node
 from mesh.control.archive import log_reader
 from mesh.settings.home import Home
-from tests.support.commands import DEADLINE_SECONDS, arguments, environment, run
+from tests.support.commands import run
 from tests.support.mesh_of_homes import homes_of_one_mesh
 from tests.support.street import SECONDS, wait_until
 
@@ -261,31 +258,6 @@ def test_entries_of_a_key_that_is_not_in_the_mesh_are_left_out(tills: list[Path]
     assert done.returncode == 1
     assert b"1 entries were left out: they are of keys of which nothing counts in this mesh" in done.stderr
     assert [line for line in lines_of(tills[0]) if line["event"]["type"] == "forged"] == []
-
-
-@pytest.mark.parametrize("kind", [[], ["--archive"]])
-def test_on_a_full_disk_there_is_a_sentence_and_no_half_file(node: Node, tmp_path: Path, kind: list[str]) -> None:
-    node.log.add_batch([({"type": "n", "text": "x" * 100}, None)] * 2_000).get(SECONDS)
-    target = tmp_path / "out" / "file"
-    target.parent.mkdir()
-    target.write_bytes(b"of the user")
-
-    def limit() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
-
-    done = subprocess.run(
-        arguments(node.home, "export", "--force", *kind, str(target)),
-        capture_output=True,
-        timeout=DEADLINE_SECONDS,
-        env=environment(),
-        check=False,
-        preexec_fn=limit,
-    )
-
-    assert (done.returncode, done.stdout) == (1, b"")
-    assert done.stderr.decode() == f"nothing was exported: {target}: File too large; name another file\n"
-    assert {path.name: path.read_bytes() for path in target.parent.iterdir()} == {"file": b"of the user"}
 
 
 @pytest.mark.parametrize(

@@ -226,7 +226,7 @@ def test_a_port_in_use_is_an_error_that_names_the_option(house: House) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
 
-        with pytest.raises(MeshError, match=rf"127.0.0.1:{port} is in use on .* with --clients 127.0.0.1:PORT"):
+        with pytest.raises(MeshError, match=rf"127.0.0.1:{port} is in use on .* with clients=.127.0.0.1:PORT"):
             house.make(clients=f"127.0.0.1:{port}").start()
 
     assert house.start(clients=f"127.0.0.1:{port}").clients_port == port
@@ -234,7 +234,7 @@ def test_a_port_in_use_is_an_error_that_names_the_option(house: House) -> None:
 
 @pytest.mark.parametrize("address", ["192.0.2.1:0", "nowhere.invalid:0"])
 def test_an_address_of_another_machine_is_an_error_with_a_sentence(house: House, address: str) -> None:
-    with pytest.raises(MeshError, match=r"cannot listen on .* choose another address with --clients"):
+    with pytest.raises(MeshError, match=r"cannot listen on .* choose another address with clients="):
         house.make(clients=address, clients_insecure=True).start()
 
 
@@ -257,8 +257,8 @@ def test_a_door_on_the_lan_needs_a_certificate_or_leave_to_do_without(tmp_path: 
         Node("kitchen", home=tmp_path, clients=address)
 
     assert f"the clients' door at {address} would be open to the network and not encrypted" in str(refused.value)
-    assert "--clients-insecure" in str(refused.value)
-    assert "--clients-cert and --clients-key of a certificate that browsers trust" in str(refused.value)
+    assert "clients_insecure=True" in str(refused.value)
+    assert "clients_cert= and clients_key= of a certificate that browsers trust" in str(refused.value)
     assert "they do not trust those of the mesh" in str(refused.value)
     Node("kitchen", home=tmp_path, clients=address, clients_insecure=True)
 

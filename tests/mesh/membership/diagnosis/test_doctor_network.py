@@ -117,6 +117,7 @@ def test_a_port_that_another_program_has_is_named_with_that_program() -> None:
         ([], True, "ok", "for programs of this machine alone"),
         ([], False, "look", "no other node is connected"),
         ([link(reached=True)], False, "ok", "study~b has dialled TCP port 4000 here just now"),
+        ([link(reached=True)], True, "ok", "study~b has dialled TCP port 4000 here just now"),
         ([link(reached=False, why="timed out after 3 s")], False, "wrong", "cannot dial TCP port 4000 here: timed out"),
         ([link(reached=True), link(reached=False, why="no route")], False, "wrong", "no route; study~b can"),
         ([link(dialled=False)], False, "ok", "dialled TCP port 4000 here when it connected"),
