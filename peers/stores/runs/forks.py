@@ -207,7 +207,7 @@ class RunRules(FactRules):
             grown = self._numbers.last_position + len(items)
             row = structs.replace(row, seq=run.last, head=run.head, first=run.first, grown=grown)
             self._keep_epoch(row, work)
-            self._put_runs([run._replace(epoch=row.epoch)])
+            self._put_runs([RunRow(row.epoch, *run[1:])])
             entering = Entering(row.epoch, run.first, run.kinds, items, leaves_at(items), frozenset(refused))
             self._enter(entering, work)
 

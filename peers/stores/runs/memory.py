@@ -282,14 +282,14 @@ class MemoryRunStore(MemoryEvents, RunRules):
         self._move_epoch(epoch, name)
         self._on_undo(partial(self._move_epoch, name, epoch))
         self._set(self._epoch_rows, epoch, None)
-        self._insert_hollow([row._replace(dot=(name, row.dot[1])) for row in hollow])
+        self._insert_hollow([Hollow((name, row.dot[1]), *row[1:]) for row in hollow])
         for copy in of_epoch:
             assert copy.dot is not None
             self._put_copy(structs.replace(copy, dot=(name, copy.dot[1])))
 
     def _move_epoch(self, epoch: Epoch, name: Epoch) -> None:
         self._places[name], self._runs[name] = self._places.pop(epoch), self._runs.pop(epoch)
-        self._runs[name][:] = [run._replace(epoch=name) for run in self._runs[name]]
+        self._runs[name][:] = [RunRow(name, *run[1:]) for run in self._runs[name]]
         for at, ((of, seq), is_fill) in enumerate(self._steps):
             if of == epoch:
                 self._steps[at] = (name, seq), is_fill

@@ -120,7 +120,7 @@ class TakingRules(LimitRules):
         if grown is None:
             return "bad"
         if way and way[last] != grown.head:
-            return _other_history(piece, row)
+            return "bad" if way[last] == piece.head else _other_history(piece, row)
         if (last, grown.head) == bound:
             grown.is_at_cut = True
             if last < piece.last or not grown.is_signed:

@@ -26,6 +26,7 @@ from peers.codec.run_messages import (
     RunHave,
     RunOptions,
     ShowBlocks,
+    ShowWay,
     WantedEvents,
     Yours,
     spans_of,
@@ -36,7 +37,7 @@ from peers.events.ends import Fingerprint
 from peers.events.entry import Entry, encode_event, encode_extra
 from peers.events.epoch import Birth, EpochEnd, Parent
 from peers.events.piece import Piece
-from peers.events.proof import Block
+from peers.events.proof import Block, Way
 from peers.events.reconcile import Differ, Division, Part, Same
 from peers.events.run import KINDS, RUN_ENTRIES
 
@@ -125,7 +126,14 @@ messages = st.one_of(
     st.builds(RunConnected, protocol=st.just(2), node_id=names, times=st.tuples(counts, counts), options=options),
     st.builds(Same, others),
     st.builds(Differ, others, st.lists(parts, max_size=4).map(tuple), st.booleans()),
-    st.builds(RunHave, by_epoch(ends), spans, spans, st.none() | st.lists(link_names, max_size=3).map(tuple)),
+    st.builds(
+        RunHave,
+        by_epoch(ends),
+        spans,
+        spans,
+        st.none() | st.lists(link_names, max_size=3).map(tuple),
+        st.lists(epochs, max_size=3).map(tuple),
+    ),
     st.builds(
         Pieces,
         counts,
@@ -136,6 +144,7 @@ messages = st.one_of(
     st.builds(Heads, epochs, seqs, st.lists(st.tuples(seqs, halves), max_size=4).map(tuple), st.booleans()),
     st.builds(ShowBlocks, births, st.lists(blocks(), max_size=3).map(tuple)),
     st.builds(Prove, st.binary(max_size=100)),
+    st.builds(ShowWay, st.builds(Way, epochs, seqs, hashes, st.binary(min_size=34, max_size=100))),
     st.builds(Decline, st.lists(hashes, max_size=4).map(tuple)),
     st.builds(AskReach, st.integers(1, 65_535)),
     st.builds(Reached, st.text(max_size=MAX_WHY), st.booleans()),

@@ -43,6 +43,7 @@ from peers.codec.run_messages import (
     RunHave,
     RunOptions,
     ShowBlocks,
+    ShowWay,
     WantedEvents,
     Yours,
 )
@@ -52,7 +53,7 @@ from peers.events.ends import Fingerprint
 from peers.events.entry import Entry, encode_event
 from peers.events.epoch import Birth, EpochEnd
 from peers.events.piece import Piece
-from peers.events.proof import Block, Proof
+from peers.events.proof import Block, Proof, Way
 from peers.events.reconcile import Differ, Division, Part, Same
 
 BIRTH = Birth(b"k" * 32, b"n" * 16)
@@ -99,7 +100,7 @@ def of_wire_2() -> list[Message]:
         RunConnected(2, "left", (1_000_000, 1_000_001), RunOptions(runs=greeting)),
         Same({EPOCH: END, "cd" * 16: None}),
         Differ({EPOCH: MARKED}, (Part("", "77", Division(("3", "5"), bytes(48))), Part("77", "~", {EPOCH: END}))),
-        RunHave({EPOCH: END}, ((EPOCH, 3, 4),), ((EPOCH, 9, 9),)),
+        RunHave({EPOCH: END}, ((EPOCH, 3, 4),), ((EPOCH, 9, 9),), anew=(EPOCH,)),
         Pieces(1, (BIRTH,), (short,)),
         Pieces(2, (), (mixed,)),
         Pieces(3, (BIRTH, BIRTH), (short, mixed, raw_piece(piece(HASH, HASH)))),
@@ -108,6 +109,7 @@ def of_wire_2() -> list[Message]:
         Heads(EPOCH, 9, ((3, END.head), (1, END.head)), True),
         ShowBlocks(BIRTH, (block, block)),
         Prove(Proof.of(BIRTH, block, Block(1, HASH, b"\0", (bytes(32),), SIGNATURE)).encode()),
+        ShowWay(Way.of(EPOCH, 3, HASH, [(500, HASH), (2, HASH)])),
         Decline((HASH, HASH)),
         AskReach(4000),
         Reached("timed out after 3 s"),

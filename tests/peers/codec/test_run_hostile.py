@@ -14,7 +14,7 @@ import pytest
 
 from peers.codec.codec import Dialect
 from peers.codec.messages import Error, RunMessage, name_of
-from peers.codec.run_messages import Fill, Pieces, Prove
+from peers.codec.run_messages import Fill, Pieces, Prove, ShowWay
 from peers.codec.runs import RunProtocol
 from peers.errors import MAX_SHOWN, SyncError
 from peers.events.leaf import HASH_BYTES
@@ -53,6 +53,8 @@ def use(dialect: Dialect, message: RunMessage) -> None:
     if isinstance(message, Prove):
         with suppress(ValueError):
             Proof.decode(message.proof)
+    if isinstance(message, ShowWay):
+        message.way.heads()
     if isinstance(message, Fill):
         message = Fill(message.number, message.events)  # what is refused is not passed on
     assert dialect.decode(dialect.encode(message)) == message
@@ -104,7 +106,7 @@ def test_every_sample_is_read_by_the_dialect_it_is_for() -> None:
 
 
 def test_a_damaged_frame_is_a_message_or_refused_by_the_declared_error() -> None:
-    outcomes, _ = play(FRAMES, 1)
+    outcomes, _ = play(FRAMES, 3)
 
     check(outcomes)
 

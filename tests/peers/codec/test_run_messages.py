@@ -118,8 +118,8 @@ def refused_frame(frame: bytes) -> None:
             ],
         ),
         (Same({EPOCH: END}), ["same", {EPOCH: END_TEXT}]),
-        (RunHave({EPOCH: END}, ((EPOCH, 1, 2),)), ["have", {EPOCH: END_TEXT}, [[EPOCH, 1, 2]], [], None]),
-        (RunHave({}, links=(b"l" * 8,)), ["have", {}, [], [], [text(b"l" * 8)]]),
+        (RunHave({EPOCH: END}, ((EPOCH, 1, 2),)), ["have", {EPOCH: END_TEXT}, [[EPOCH, 1, 2]], [], None, []]),
+        (RunHave({}, links=(b"l" * 8,)), ["have", {}, [], [], [text(b"l" * 8)], []]),
         (
             Fill(3, (((EPOCH, 9), EVENT),)),
             ["fill", 3, [[EPOCH, 9, 5, "attic", 0, 5, None, {"type": "a"}]]],

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from peers.codec.messages import Synced
 from peers.codec.pieces import RawPiece
-from peers.codec.run_messages import Decline, Facts, Fill, Heads, Pieces, Prove, RunHave, SayHollow, ShowBlocks
+from peers.codec.run_messages import Decline, Facts, Fill, Heads, Pieces, Prove, RunHave, SayHollow, ShowBlocks, ShowWay
 from peers.events.entry import Entry
 from peers.events.epoch import Birth, EpochEnd, Parent
-from peers.events.proof import Block, Proof
+from peers.events.proof import Block, Proof, Way
 from peers.events.reconcile import Differ, Same
 from peers.events.signature import KeySigner
 from tests.support.replication.kits import MemoryKit
@@ -53,7 +53,13 @@ def words(known: list[str], births: list[Birth]) -> st.SearchStrategy[Any]:
     )
     proofs = st.one_of(st.binary(max_size=9), st.builds(Proof.of, all_births, blocks, blocks).map(Proof.encode))
     return st.one_of(
-        st.builds(RunHave, st.dictionaries(epochs, ends, max_size=3), spans, spans),
+        st.builds(
+            RunHave,
+            st.dictionaries(epochs, ends, max_size=3),
+            spans,
+            spans,
+            anew=st.lists(epochs, max_size=2).map(tuple),
+        ),
         st.builds(Pieces, few, st.lists(all_births, max_size=3).map(tuple), st.lists(pieces, min_size=1).map(tuple)),
         st.builds(Fill, few, st.lists(st.tuples(st.tuples(epochs, seqs), st.just(EVENT)), max_size=3).map(tuple)),
         st.builds(Synced, few),
@@ -62,6 +68,7 @@ def words(known: list[str], births: list[Birth]) -> st.SearchStrategy[Any]:
         ),
         st.builds(ShowBlocks, all_births, st.lists(blocks, max_size=3).map(tuple)),
         st.builds(Prove, proofs),
+        st.builds(ShowWay, st.builds(Way, epochs, seqs, hashes, st.binary(min_size=34, max_size=70))),
         st.builds(Decline, st.lists(st.sampled_from([KEY.public, bytes(32)]), max_size=2).map(tuple)),
         st.builds(Same, st.dictionaries(epochs, st.one_of(st.none(), ends), max_size=2)),
         st.builds(Differ, st.dictionaries(epochs, st.one_of(st.none(), ends), max_size=2), st.just(())),
