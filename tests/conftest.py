@@ -1,10 +1,15 @@
-"""How many examples the property tests draw: enough for every run, or HYPOTHESIS_PROFILE=thorough for a night. No leaks."""
+"""How many examples the property tests draw: enough for every run, or HYPOTHESIS_PROFILE=thorough for a night.
+
+The order of the files, and no leaks.
+"""
 
 from __future__ import annotations
 
 import gc
 import os
 from collections.abc import Generator
+from operator import itemgetter
+from pathlib import Path
 
 import pykka
 import pytest
@@ -32,6 +37,31 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.enable()
         gc.freeze()
+
+
+WAITING = ("live", "logux", "page")
+"""Folders whose tests wait for processes and networks more than they compute."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Spread the files of tests that wait among the others, so that the processors always have something to do.
+
+    Within both, those of many tests come first: what is left to one process at the end is short.
+    """
+    if not hasattr(config, "workerinput"):
+        return
+    folder = Path(__file__).parent
+    kinds: dict[bool, dict[Path, list[pytest.Item]]] = {True: {}, False: {}}
+    for item in items:
+        is_waiting = item.path.relative_to(folder).parts[0] in WAITING
+        kinds[is_waiting].setdefault(item.path, []).append(item)
+    places: list[tuple[float, list[pytest.Item]]] = []
+    for files in kinds.values():
+        before, total = 0, sum(map(len, files.values()))
+        for tests in sorted(files.values(), key=len, reverse=True):
+            places.append((before / total, tests))
+            before += len(tests)
+    items[:] = [item for _, tests in sorted(places, key=itemgetter(0)) for item in tests]
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)

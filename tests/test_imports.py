@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from fnmatch import fnmatch
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 
 import pytest
@@ -101,8 +102,13 @@ RULES: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
 )
 
 
-def imports_of(source: str, package: str) -> Iterator[str]:
+@cache
+def imports_of(source: str, package: str) -> frozenset[str]:
     """Dotted names of everything that a module of `package` imports, wherever it does, names of `from` included."""
+    return frozenset(_imports_of(source, package))
+
+
+def _imports_of(source: str, package: str) -> Iterator[str]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
@@ -141,7 +147,7 @@ def layer_of(module: str) -> tuple[int, str]:
     return max(rows, key=lambda row: len(row[1]))
 
 
-def modules_among(names: set[str], modules: set[str]) -> set[str]:
+def modules_among(names: Set[str], modules: set[str]) -> set[str]:
     """The modules that are meant by dotted names of imports: `a.b.Class` is in the module `a.b`."""
     found = set()
     for name in names:
@@ -157,7 +163,7 @@ def modules_among(names: set[str], modules: set[str]) -> set[str]:
 
 def breaches(path: str, source: str, modules: set[str] | None = None) -> list[str]:
     """A sentence for each import in the file at `path` (from the root) that the tables forbid."""
-    names = set(imports_of(source, package_of(path)))
+    names = imports_of(source, package_of(path))
     found = [
         f"{path} imports {name}, which only {' and '.join(allowed) or 'no such file'} may"
         for imported, allowed, about in RULES
@@ -196,7 +202,7 @@ def graph_of(files: Mapping[str, str]) -> dict[str, set[str]]:
     """Which modules each module imports, of files by their paths. A package is no part of a circle: nothing is run in it."""
     modules = {module_of(path) for path in files}
     return {
-        module_of(path): modules_among(set(imports_of(source, package_of(path))), modules) - {module_of(path)}
+        module_of(path): modules_among(imports_of(source, package_of(path)), modules) - {module_of(path)}
         for path, source in files.items()
     }
 

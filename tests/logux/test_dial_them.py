@@ -230,7 +230,14 @@ def test_ids_with_a_counter_stay_unique_and_come_back_unchanged(start_js: StartJ
         assert ours.length == 500
 
 
-@pytest.mark.parametrize(("kind", "count"), [("logux01", 10_000), ("core10", 3_000), ("core12", 3_000)])
+@pytest.mark.parametrize(
+    ("kind", "count"),
+    [
+        ("logux01", 10_000),
+        pytest.param("core10", 3_000, marks=pytest.mark.long),
+        pytest.param("core12", 3_000, marks=pytest.mark.long),
+    ],
+)
 def test_carries_our_large_backlog(start_js: StartJs, kind: str, count: int) -> None:
     """Smaller where a JS log in memory takes 3 to 7 s for 10 000."""
     server = start_js(kind, "server", node_id="server")

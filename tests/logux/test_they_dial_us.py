@@ -16,7 +16,11 @@ from peers.roles.server import ServerSync
 from peers.stores.undo import undo_event, undone_by
 
 each = pytest.mark.parametrize("kind", KINDS)
-in_one_frame = pytest.mark.parametrize("kind", ["logux01", "core10"])
+large = pytest.mark.parametrize(
+    "kind", ["logux01", *(pytest.param(kind, marks=pytest.mark.long) for kind in KINDS[1:])]
+)
+"""Of more events that the small tests have of each kind; a log of core in memory is slow with many."""
+in_one_frame = pytest.mark.parametrize("kind", ["logux01", pytest.param("core10", marks=pytest.mark.long)])
 """Protocol 7 sends its backlog in batches."""
 
 
@@ -211,7 +215,7 @@ def test_takes_no_notice_of_what_a_client_sends_back(start_js: StartJs, kind: st
         assert not ours.refused
 
 
-@each
+@large
 def test_carries_their_large_backlog(start_js: StartJs, kind: str) -> None:
     count = 10_000 if kind == "logux01" else 3_000  # core needs seconds for more of them
     client = start_js(kind, "client", node_id="client", fix_time=False)

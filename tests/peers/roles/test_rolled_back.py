@@ -6,7 +6,7 @@ from copy import deepcopy
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from peers.clock import ManualClock
@@ -18,6 +18,7 @@ from peers.stores.disk import InlineDisk
 from peers.stores.runs.memory import MemoryRunStore
 from tests.support.neighbour import messages
 from tests.support.pair import NOW_MS, Pair, PairLog
+from tests.support.seeds import seeds
 
 NAMES = "abcd"
 QUIET_ROUNDS = 20
@@ -256,7 +257,6 @@ one_machine = st.lists(st.tuples(st.sampled_from(COMMON), names, names), max_siz
 
 
 @given(prefix=one_machine, lost=one_machine, since=one_machine)
-@settings(max_examples=40, deadline=None)
 def test_all_nodes_show_both_histories_once_and_in_one_order(
     prefix: list[tuple[str, str, str]], lost: list[tuple[str, str, str]], since: list[tuple[str, str, str]]
 ) -> None:
@@ -274,7 +274,6 @@ def test_all_nodes_show_both_histories_once_and_in_one_order(
 
 
 @given(steps)
-@settings(max_examples=40, deadline=None)
 def test_all_nodes_agree_when_several_are_rolled_back_repeatedly(steps: list[tuple[str, str, str]]) -> None:
     house = House()
 
@@ -286,7 +285,7 @@ def test_all_nodes_agree_when_several_are_rolled_back_repeatedly(steps: list[tup
     house.check(known)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", seeds(12, always=3))
 def test_all_nodes_agree_after_a_long_history_of_rollbacks_too(seed: int) -> None:
     random = Random(seed)
     house = House(2 + seed % 3)

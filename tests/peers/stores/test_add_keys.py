@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from peers.clock import ManualClock
@@ -255,7 +255,6 @@ STEPS = st.lists(
 
 
 @given(steps=STEPS)
-@settings(max_examples=100, deadline=None)
 def test_whatever_happens_each_key_has_one_event(steps: list[Any], tmp_path_factory: pytest.TempPathFactory) -> None:
     stores: list[RunStore] = [
         MemoryRunStore(),

@@ -112,13 +112,9 @@ def behind_a_relay(house: Cluster) -> None:
     assert attic.types == ["milk"], "the newcomer never got the milk"
 
 
-def caught(find: Callable[[int], str | None]) -> tuple[int, str]:
-    """The first seed with which the story fails, and what the checker said; (MAX_SEEDS, "") if none does."""
-    for seed in range(MAX_SEEDS):
-        failure = find(seed)
-        if failure is not None:
-            return seed, failure
-    return MAX_SEEDS, ""
+def caught(find: Callable[[int], str | None], first: int) -> str:
+    """What the checker said with the first seed from `first` on with which the story fails; "" if none does."""
+    return next((failure for seed in range(first, first + MAX_SEEDS) if (failure := find(seed)) is not None), "")
 
 
 def when_resumed(seed: int) -> str | None:
@@ -386,6 +382,15 @@ TEETH: list[tuple[Break, Callable[[int], str | None], str]] = [
     (adopt_nothing, when_resumed, "no agreement"),
     (hide_a_difference, in_a_storm, "no agreement"),
 ]
+FIRST_SEEDS: dict[Break, int] = {
+    publish_before_the_commit: 8,
+    claim_before_the_commit: 3,
+    drop_the_window: 9,
+    step_back_with_the_clock: 7,
+    forget_what_was_cleaned: 4,
+    lose_what_a_full_disk_refused: 4,
+}
+"""Where the search begins, if not at 0: what has shown the fault before. Storms of other seeds take time and show nothing."""
 
 
 @pytest.mark.parametrize(("break_it", "find", "verdict"), TEETH, ids=[tooth[0].__name__ for tooth in TEETH])
@@ -394,10 +399,9 @@ def test_a_broken_promise_is_noticed(
 ) -> None:
     break_it(monkeypatch)
 
-    seed, failure = caught(find)
+    failure = caught(find, FIRST_SEEDS.get(break_it, 0))
 
-    assert seed < MAX_SEEDS
-
+    assert failure
     assert re.search(verdict, failure)
 
 

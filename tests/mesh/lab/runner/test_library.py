@@ -17,7 +17,7 @@ from tests.support.root import ROOT
 from tests.support.story_scripts import run
 
 STORIES = sorted(path.stem for path in (ROOT / "scenarios").glob("*.py"))
-SEEDS = 3
+SEEDS = 2
 MANY_SEEDS = 20
 
 

@@ -19,6 +19,7 @@ from mesh.lab.simulation.virtual_loop import VirtualLoop
 from mesh.lab.simulation.wire import FLIGHT_BYTES, WireQuality
 from peers.transport.channel import SEND_BYTES
 from peers.transport.port import MAX_FRAME, Connection, Listening, Network
+from tests.support.seeds import seeds
 
 
 class House:
@@ -656,7 +657,7 @@ def test_the_same_seed_gives_the_same_trace_in_other_processes() -> None:
     assert elsewhere(1, 0) == elsewhere(77, 50_000) == "\n".join(storm(3)) + "\n"
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", seeds(20, always=5))
 def test_no_connection_carries_frames_before_it_is_open(seed: int) -> None:
     opened: dict[str, bool] = {}
 
