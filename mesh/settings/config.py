@@ -110,8 +110,9 @@ def read_limits(given: Mapping[str, object]) -> Limits:
     names = [field.name for field in fields(Limits)]
     for name in given:
         if name not in names:
-            near = get_close_matches(name, names, n=3) or names
-            raise MeshError(f"there is no limit {name!r}; did you mean {', '.join(near)}?")
+            near = get_close_matches(name, names, n=3)
+            hint = f"did you mean {', '.join(near)}?" if near else "`mesh config` lists them"
+            raise MeshError(f"there is no limit {name!r}; {hint}")
     values: dict[str, Any] = {name: number(value) for name, value in given.items()}
     try:
         return Limits(**values)
