@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from time import monotonic, time_ns
 
 import click
 
 from mesh.cli import options
-from mesh.settings.paths import CERTIFICATES_FILE
+from mesh.settings.paths import CERTIFICATES_FILE, command_for
 from mesh.terminal import output
 from mesh.terminal.progress import Progress
 
@@ -71,7 +70,7 @@ def backup(context: click.Context, *, file: Path, is_forced: bool, with_keys: bo
         )
     else:
         keys = "with the keys" if with_keys else "without keys"
-        output.write(f"{file}: {_events(facts.events)} of {facts.node_id}, {keys}, {size} bytes\n")
+        output.write(f"{file}: {output.counted(facts.events)} of {facts.node_id}, {keys}, {size} bytes\n")
 
 
 @click.command()
@@ -118,7 +117,7 @@ def restore(context: click.Context, *, file: Path, as_json: bool) -> None:
 
         kind = "the same node" if is_same_node else "a new node"
         output.write(
-            f"{home}: {_events(facts.events)}, as of {local_time(facts.made_ms)}, for {kind}, {node_id}; "
+            f"{home}: {output.counted(facts.events)}, as of {local_time(facts.made_ms)}, for {kind}, {node_id}; "
             f"{_next_step(home)}\n"
         )
         for name, ms in newest.items():
@@ -169,7 +168,7 @@ def upgrade(context: click.Context, *, is_dropped: bool, as_json: bool) -> None:
         events = upgraded.events if upgraded else None
         output.write_json({"events": events, "seconds": seconds, "old_file": str(kept.path), "old_bytes": kept.size})
         return
-    done = f"{_events(upgraded.events)} in {seconds:.1f} s" if upgraded else "the log is up to date"
+    done = f"{output.counted(upgraded.events)} in {seconds:.1f} s" if upgraded else "the log is up to date"
     old = (
         f"; the old file is kept as {kept.path}, {kept.size} bytes, until `mesh upgrade --drop-old`"
         if kept.size
@@ -179,13 +178,9 @@ def upgrade(context: click.Context, *, is_dropped: bool, as_json: bool) -> None:
 
 
 def _next_step(home: Path) -> str:
-    command = f"mesh --home {shlex.quote(str(home))}"
+    command = command_for(home)
     if (home / CERTIFICATES_FILE).exists():
         return f"start it with `{command} up`"
     return (
         f"take it into a mesh with `{command} join CODE`, or make one with `{command} found`; then start it with `up`"
     )
-
-
-def _events(count: int) -> str:
-    return f"{count} event" if count == 1 else f"{count} events"

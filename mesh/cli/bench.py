@@ -7,11 +7,12 @@ import os
 import click
 
 from mesh.bench import COMPARED, TRUSTED, WORKLOADS
+from mesh.cli import options
 from mesh.errors import MeshError
 from mesh.terminal import output
 
 
-@click.group()
+@click.group(cls=options.Group)
 def bench() -> None:
     """Measure on this machine.
 

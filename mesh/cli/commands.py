@@ -58,7 +58,7 @@ def _explained() -> Iterator[None]:
         raise Exit(1) from None
 
 
-class ExplainingGroup(click.Group):
+class ExplainingGroup(options.Group):
     """Turns exceptions of its commands into a sentence and an exit code."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -14,15 +14,16 @@ from click.exceptions import Exit
 
 from mesh.errors import MeshError
 from mesh.settings.config import check_name
-from mesh.settings.paths import default_home
+from mesh.settings.paths import HOME_VARIABLE, default_home
 from mesh.terminal import output
 
 if TYPE_CHECKING:
     from mesh.control.client import ControlClient
 
-HOME_VARIABLE = "MESH_HOME"
 SECONDS_OF = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 MAX_DURATION_DAYS = 36_500
+SENTENCE = 1_000
+"""Characters that the first sentence of a command does not reach."""
 
 
 def checked(check: Callable[[str, str], object], what: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
@@ -38,6 +39,17 @@ def checked(check: Callable[[str, str], object], what: str) -> Callable[[click.C
         return given
 
     return callback
+
+
+class Group(click.Group):
+    """A group whose help has the first sentence of each command whole, where click cuts it off at the end of the line."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [(name, command.get_short_help_str(limit=SENTENCE)) for name, command in commands if command is not None]
+        if rows:
+            with formatter.section("Commands"):
+                formatter.write_dl(rows)
 
 
 class WholeNumber(click.IntRange):

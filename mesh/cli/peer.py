@@ -57,7 +57,7 @@ address_argument = click.argument(
 )
 
 
-@click.group()
+@click.group(cls=options.Group)
 def peer() -> None:
     """Add, remove and list addresses to dial.
 

@@ -7,6 +7,7 @@ from itertools import islice
 import click
 from click.exceptions import Exit
 
+from mesh.cli import options
 from mesh.errors import MeshError
 from mesh.terminal import output
 
@@ -14,7 +15,7 @@ ALL = "all"
 STORM = "storm"
 
 
-class ScenarioGroup(click.Group):
+class ScenarioGroup(options.Group):
     """Its commands are the scenarios of the package, each loaded when it is played, and those below."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

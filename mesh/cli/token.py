@@ -46,7 +46,7 @@ ttl_option = click.option(
 )
 
 
-@click.group()
+@click.group(cls=options.Group)
 def token() -> None:
     """Make, list and revoke tokens of clients.
 

@@ -15,7 +15,7 @@ from mesh.errors import MeshError, printable
 from mesh.settings.config import parse_address
 from mesh.settings.home import FACTS_FILE, KEY_FILE, Home, read_signer
 from mesh.settings.home_lock import holder, is_locked
-from mesh.settings.paths import CERTIFICATES_FILE, LOCK_FILE, RECOVERY_FILE
+from mesh.settings.paths import CERTIFICATES_FILE, LOCK_FILE, RECOVERY_FILE, command_for
 from mesh.trust.certificates import (
     CertificateChain,
     check_signatures,
@@ -89,7 +89,7 @@ def check_home(home: Path, *, with_log: bool) -> None:
     """
     if is_locked(home):
         raise MeshError(
-            f"the node in {home}{holder(home)} runs: stop it first, with `mesh --home {home} stop` or in its program"
+            f"the node in {home}{holder(home)} runs: stop it first, with `{command_for(home)} stop` or in its program"
         )
     if not (home / CERTIFICATES_FILE).exists():
         what = "" if with_log else old_events(home, "it did not join")

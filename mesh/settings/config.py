@@ -109,7 +109,7 @@ def read_limits(given: Mapping[str, object]) -> Limits:
     names = [field.name for field in fields(Limits)]
     for name in given:
         if name not in names:
-            near = did_you_mean(name, names, most=3) or f"; there are {', '.join(names)}"
+            near = did_you_mean(name, names, most=3) or "; `mesh config` lists them"
             raise MeshError(f"there is no limit {name!r}{near}")
     values: dict[str, Any] = {name: number(value) for name, value in given.items()}
     try:

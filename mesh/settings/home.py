@@ -23,7 +23,7 @@ from mesh.errors import MeshError
 from mesh.settings.config import DEFAULT_MESH, check_name
 from mesh.settings.home_files import FILE_VERSION, FileVersion, decode_file, write_whole
 from mesh.settings.home_lock import release, take
-from mesh.settings.paths import CERTIFICATES_FILE, LOG_FILE
+from mesh.settings.paths import CERTIFICATES_FILE, LOG_FILE, command_for
 from peers.events.epoch import MARK_CHARACTERS, MIN_MARK_CHARACTERS, key_mark
 from peers.events.signature import KeySigner
 
@@ -62,7 +62,9 @@ def read_identity(home: Path) -> tuple[str, NodeFacts]:
     """The node id and the facts of a home, whether its node runs or not. Raises MeshError for none or a damaged one."""
     try:
         if not (home / KEY_FILE).exists():
-            raise MeshError(f"there is no home of a node in {home}: correct --home")
+            raise MeshError(
+                f"there is no home of a node in {home}: correct --home, or make one with `{command_for(home)} up`"
+            )
         facts = _read_facts(home / FACTS_FILE)
         return make_node_id(facts.name, _read_key(home / KEY_FILE), facts.hash_characters), facts
     except OSError as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from mesh.errors import MeshError
-from mesh.settings.paths import LOCK_FILE
+from mesh.settings.paths import LOCK_FILE, command_for
 
 _PID_BYTES = 32
 
@@ -23,7 +23,7 @@ def take(home: Path) -> IO[bytes]:
         lock.close()
         raise MeshError(
             f"a node runs in {home} already{holder(home)}: "
-            f"stop it with `mesh --home {home} stop` or in its program, or choose another --home"
+            f"stop it with `{command_for(home)} stop` or in its program, or choose another --home"
         ) from None
     with contextlib.suppress(OSError):  # on a full disk the number is missing, but the node starts
         lock.truncate(0)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 from mesh.errors import MeshError
 
+HOME_VARIABLE = "MESH_HOME"
 LOCK_FILE = "lock"
 SOCKET_FILE = "control.sock"
 LOG_FILE = "log.sqlite"
@@ -31,6 +33,15 @@ def default_home() -> Path:
             "give --home DIR, or set MESH_HOME"
         )
     return home
+
+
+def command_for(home: Path) -> str:
+    """How a command for this home begins, as a user would type it: `mesh`, or `mesh --home DIR`."""
+    try:
+        is_default = HOME_VARIABLE not in os.environ and home == default_home()
+    except MeshError:
+        is_default = False
+    return "mesh" if is_default else f"mesh --home {shlex.quote(str(home))}"
 
 
 def disk_share(path: Path) -> float:

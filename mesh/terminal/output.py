@@ -76,6 +76,11 @@ def flush() -> None:
         raise _lost_output(error) from None
 
 
+def counted(count: int, one: str = "event", several: str | None = None) -> str:
+    """`1 event`, `2 events`; `several` is the plural if it is not `one` with an s."""
+    return f"{count} {one if count == 1 else several or f'{one}s'}"
+
+
 def complain(sentence: str) -> None:
     """Print a sentence on standard error, if it is open."""
     with contextlib.suppress(OSError, AttributeError):

@@ -84,7 +84,8 @@ def test_an_unreachable_node_is_explained_and_a_removed_address_ends_its_links_a
 
     (text,) = kitchen.texts("unreachable")
     port = study.status()["port"]
-    assert f"at {old}:{port} yet: timed out after 3 s; let TCP port {port} in through the firewall" in text
+    assert f"at {old}:{port} yet: timed out after 3 s; see whether it is on, and on this network" in text
+    assert f"let TCP port {port} in" in text
     assert (row["state"], row["session"], row["reason"]) == ("found", None, f"{old}:{port}: timed out after 3 s")
     assert {"found", "lost", "disconnected"}.isdisjoint(events)
     assert study.texts("disconnected")[0].endswith(f"the address {old} of this machine is gone")

@@ -19,6 +19,7 @@ def test_limits_are_read_from_numbers_and_their_text() -> None:
     ("given", "sentence"),
     [
         ({"conections": "100"}, "there is no limit 'conections'; did you mean connections, "),
+        ({"milk": "1"}, "there is no limit 'milk'; `mesh config` lists them"),
         ({"connections": "many"}, "the limit connections cannot be 'many': take a whole number above 0"),
         ({"connections": "1.5"}, "the limit connections cannot be 1.5: take a whole number above 0"),
         ({"connections": ""}, "the limit connections cannot be '': take a whole number above 0"),

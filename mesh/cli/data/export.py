@@ -42,7 +42,7 @@ def export(
     is_forced: bool,
     as_json: bool,
 ) -> None:
-    """Write events of the log into a file, or for - on standard output. The node may run or not.
+    """Write events of the log into a file, or on standard output (-). The node may run or not.
 
     Each event is one line, as `mesh log --json` prints it: {"event": ..., "meta": ...}, in the order of time. What comes while
     it is written may be missing.
@@ -68,14 +68,17 @@ def export(
     home = options.home_of(context)
     with _target(home, file, is_forced=is_forced) as write, Progress("exported") as progress:
         if is_archive:
-            count, what = _export_archive(home, write, progress), "entries with signatures"
+            count, what = (
+                _export_archive(home, write, progress),
+                ("entry with its signature", "entries with signatures"),
+            )
         else:
             from mesh.control.messages import Read
 
             request = Read(type=event_type, **since, **until)
             shown = output.printable_json if file == STANDARD else bytes
             count = _export_lines(home, request, lambda line: write(shown(line) + b"\n"), progress)
-            what = "events"
+            what = ("event", "events")
     if file == STANDARD:
         return
     path = Path(file).absolute()
@@ -83,7 +86,7 @@ def export(
     if as_json:
         output.write_json({"file": str(path), "is_archive": is_archive, "count": count, "bytes": size})
     else:
-        output.write(f"{path}: {count} {what}, {size} bytes\n")
+        output.write(f"{path}: {output.counted(count, *what)}, {size} bytes\n")
 
 
 @contextmanager
@@ -127,7 +130,7 @@ def _export_archive(home: Path, write: Write, progress: Progress) -> int:
         raise MeshError(f"{_NOT_MADE}: {error}") from None
     if archived.left_out:
         output.complain(
-            f"{archived.left_out} events are not in it: they come after the cut of a fork, or are of keys that are not in the "
-            "mesh, and no node vouches for them: `mesh export` without --archive has them"
+            f"{output.counted(archived.left_out)} left out: after the cut of a fork, or of keys that are not in the mesh, and "
+            "no node vouches for them; `mesh export` without --archive has them"
         )
     return archived.header.entries

@@ -37,7 +37,7 @@ _LEFT = {
 @options.as_json
 @click.pass_context
 def import_(context: click.Context, *, file: str, as_json: bool) -> None:
-    """Bring events of a file of `mesh export` into the log, or for - from standard input. The node may run or not.
+    """Bring events of a file of `mesh export`, or of standard input (-), into the log. The node may run or not.
 
     An archive, which is known by its first line, has to be of the mesh of this home. Its entries are verified and taken as if
     a neighbour had sent them: with their writers, signatures and order. What is here already changes nothing.
@@ -112,17 +112,23 @@ def _import_archive(
         raise MeshError(f"{name}: {error}{before}") from None
     for why, count in left.items():
         with progress.hidden():
-            output.complain(f"{count} entries were left out: they {_LEFT.get(why, why)}")
+            output.complain(
+                f"{output.counted(count, 'entry was', 'entries were')} left out: they {_LEFT.get(why, why)}"
+            )
     if as_json:
         output.write_json(
             {"file": name, "kind": "archive", "entries": entries, "new": new, "shown": shown, "left": left}
         )
     else:
         output.write(
-            f"{name}: {entries} entries of the log of {header.node_id}, of which {new} are new here, "
-            f"with {shown} events to show\n"
+            f"{name}: {output.counted(entries, 'entry', 'entries')} of the log of {header.node_id}, {_new(new)}"
+            f"{f', with {output.counted(shown)} to show' if shown else ''}\n"
         )
     return 1 if left else 0
+
+
+def _new(count: int) -> str:
+    return f"of which {count} {'is' if count == 1 else 'are'} new here"
 
 
 def _import_lines(
@@ -144,12 +150,14 @@ def _import_lines(
             line = source.readline(MAX_IMPORTED_BYTES)
         lines.flush()
     except MeshError as error:
-        raise MeshError(f"{name}: {error}; {lines.added} events were imported: it can be imported again") from None
+        raise MeshError(
+            f"{name}: {error}; {output.counted(lines.added, 'event was', 'events were')} imported: it can be imported again"
+        ) from None
     if as_json:
         output.write_json(
             {"file": name, "kind": "lines", "events": lines.added, "new": lines.new, "refused": lines.refused}
         )
     else:
-        refused = f"; {lines.refused} lines were refused" if lines.refused else ""
-        output.write(f"{name}: {lines.added} events, of which {lines.new} are new here{refused}\n")
+        refused = f"; {output.counted(lines.refused, 'line was', 'lines were')} refused" if lines.refused else ""
+        output.write(f"{name}: {output.counted(lines.added)}, {_new(lines.new)}{refused}\n")
     return 1 if lines.refused else 0

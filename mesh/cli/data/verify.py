@@ -95,7 +95,8 @@ def _neighbours(home: Path) -> list[dict[str, Any]]:
         if peer["missing"] is None or peer["behind"] is None:
             why = "has not compared its log with ours yet: call it again later"
         elif peer["missing"] or peer["behind"]:
-            why = f"has {peer['missing']} events that are not here yet, and lacks {peer['behind']} of ours: call it again later"
+            missing = output.counted(peer["missing"])
+            why = f"has {missing} not yet here, and lacks {peer['behind']} of ours: call it again later"
         rows.append({"node_id": peer["node_id"], "is_same": not why, "why": why})
     return rows
 

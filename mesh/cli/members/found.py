@@ -61,7 +61,7 @@ def found(context: click.Context, *, name: str | None, mesh: str | None, as_json
     where = "" if show is not None else f"; its recovery code is in {recovery}: {PUT_AWAY}"
     output.write(f"founded the mesh {label}, whose first admin is {node_id}{where}\n")
     if vouched:
-        output.write(f"{node_id} vouches for {vouched} events of its log, which were there before the mesh\n")
+        output.write(f"{node_id} vouches for {output.counted(vouched)} of its log, of a time before the mesh\n")
 
 
 @click.command()

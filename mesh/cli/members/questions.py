@@ -10,10 +10,11 @@ from mesh.errors import MeshError
 
 
 def asked_code(what: str, remedy: str) -> str:
-    """A code that a user types. Raises MeshError, which ends with `remedy`, if none is given."""
+    """A code that a user types. Raises MeshError, which ends with `remedy`, if none is given; KeyboardInterrupt at Ctrl-C."""
     try:
         return str(click.prompt(what, err=True))
-    except click.Abort:
+    except click.Abort as abort:
+        _interrupt(abort)
         raise MeshError(f"no {what} was given: {remedy}") from None
 
 
@@ -36,7 +37,15 @@ def confirm(what: str, question: str, *, is_yes: bool) -> None:
     click.echo(what, err=True)
     try:
         is_yes = click.confirm(question, err=True)
-    except click.Abort:
+    except click.Abort as abort:
+        _interrupt(abort)
         is_yes = False
     if not is_yes:
         raise MeshError("nothing was changed")
+
+
+def _interrupt(abort: click.Abort) -> None:
+    """Click makes the same of Ctrl-C as of the end of the input: raise KeyboardInterrupt at the former, below the question."""
+    if isinstance(abort.__context__, KeyboardInterrupt):
+        click.echo(err=True)
+        raise KeyboardInterrupt from None

@@ -13,6 +13,7 @@ from mesh.cli.node.chosen import option_rows, up_context
 from mesh.cli.node.layers import PREFIX, UpOption
 from mesh.errors import MeshError, did_you_mean
 from mesh.settings.mesh_file import read_mesh_file
+from mesh.settings.paths import HOME_VARIABLE
 from mesh.terminal import output
 
 
@@ -90,5 +91,5 @@ def _variables(up: click.Command) -> list[str]:
 
 
 def _unknown_variables(up: click.Command) -> set[str]:
-    known = {*_variables(up), options.HOME_VARIABLE}
+    known = {*_variables(up), HOME_VARIABLE}
     return {name for name in os.environ if name.startswith(PREFIX)} - known

@@ -33,7 +33,7 @@ system_option = click.option(
 yes_option = click.option("--yes", "is_yes", is_flag=True, help="Do not ask.")
 
 
-@click.group()
+@click.group(cls=options.Group)
 def service() -> None:
     """Run the node of a home as a service of systemd.
 

@@ -48,7 +48,8 @@ class OtherMeshes:
         more = f" and {len(names) - SHOWN_NODES} more" if len(names) > SHOWN_NODES else ""
         whose = "another mesh" if self.count == 1 else f"{self.count} other meshes"
         text = (
-            f"nodes of {whose} are on this network: {', '.join(names[:SHOWN_NODES])}{more}; to join one of them, start "
-            "a node with `mesh --home NEW_HOME up --mesh` and the name of that mesh, which `mesh status` shows on its nodes"
+            f"nodes of {whose} are on this network: {', '.join(names[:SHOWN_NODES])}{more}; to join one of them, get a "
+            "code there by `mesh invite`, and give it to `mesh join` here; for one of open nodes, start a node with "
+            "`mesh --home NEW_HOME up --open --mesh` and its name, which `mesh status` shows there"
         )
         return [Notice("note", None, text)]

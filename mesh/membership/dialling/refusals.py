@@ -47,8 +47,8 @@ def _advice(why: str, address: str) -> str:
     if "timed out" in why:
         which = f" {port[1]}" if port else ""
         return (
-            f"let TCP port{which} in through the firewall of that machine, or this network keeps its devices apart "
-            "(as guest Wi-Fi does); it is tried again"
+            f"see whether it is on, and on this network; if so, let TCP port{which} in through the firewall of that "
+            "machine, or this network keeps its devices apart (as guest Wi-Fi does); it is tried again"
         )
     if "no route" in why:
         return "it is off, or on another network or subnet that this machine has no route to; it is tried again"
@@ -59,11 +59,11 @@ def _advice(why: str, address: str) -> str:
 
 def alone_sentence(port: int, discovery: Mapping[str, Any]) -> str:
     """What to check while no other node was heard of. `port` is our TCP port, `discovery` the row that `status` shows."""
-    listens = f"no other node was heard of in {ALONE_SECONDS:.0f} s; this one listens on TCP port {port}"
+    listens = f"no other node of this mesh was heard of in {ALONE_SECONDS:.0f} s; this one listens on TCP port {port}"
     if not discovery["on"]:
         return f"{listens}, and does not look for others ({discovery['why']}): name one of them with --peer HOST:PORT"
     where = f" on {', '.join(discovery['interfaces'])}" if discovery["interfaces"] else ""
     return (
-        f"{listens} and looks for others{where}: does another one run, on this network and with the same --mesh? "
+        f"{listens} and looks for others{where}: does another one run, on this network and in the same mesh? "
         "Firewalls must let UDP port 5353 (mDNS) and that TCP port in; where multicast does not pass, name a node with --peer"
     )

@@ -134,10 +134,11 @@ def test_a_home_that_exists_is_not_restored_over(node: Node, tmp_path: Path) -> 
 
 
 def test_there_is_no_backup_without_a_home(tmp_path: Path) -> None:
-    done = run(tmp_path / "none", "backup", str(tmp_path / "file"))
+    home = tmp_path / "none"
+    done = run(home, "backup", str(tmp_path / "file"))
 
     assert (done.returncode, done.stderr.decode()) == (
         1,
-        f"there is no home of a node in {tmp_path / 'none'}: correct --home\n",
+        f"there is no home of a node in {home}: correct --home, or make one with `mesh --home {home} up`\n",
     )
     assert list(tmp_path.iterdir()) == []

@@ -596,6 +596,14 @@ def test_ctrl_c_prints_no_traceback_while_options_are_read(monkeypatch: pytest.M
     assert (done.exit_code, done.output) == (130, "")
 
 
+def test_a_sentence_names_no_home_that_is_the_default_one(tmp_path: Path) -> None:
+    given = {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path)}
+
+    done = CliRunner().invoke(mesh.cli.commands.app, ["status"], env=given)
+
+    assert done.stderr.endswith(": start one with `mesh up`\n")
+
+
 def test_without_a_command_it_shows_the_help_as_an_error() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "mesh"],
@@ -609,6 +617,7 @@ def test_without_a_command_it_shows_the_help_as_an_error() -> None:
     listed = re.findall(r"^  (\w+)  +\w", done.stderr.partition("Commands:")[2], re.MULTILINE)
     assert (done.returncode, done.stdout) == (2, "")
     assert tuple(listed) == COMMANDS
+    assert "..." not in done.stderr.partition("Commands:")[2], "no sentence is cut off"
     assert "[env var: MESH_HOME]" in done.stderr
 
 

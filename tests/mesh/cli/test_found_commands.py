@@ -103,7 +103,7 @@ def test_found_says_for_how_many_events_of_a_log_the_node_vouches(tmp_path: Path
 
     said = run(tmp_path / "kitchen", "found").stdout.decode()
 
-    assert said.endswith(f"\n{node_id} vouches for 2 events of its log, which were there before the mesh\n")
+    assert said.endswith(f"\n{node_id} vouches for 2 events of its log, of a time before the mesh\n")
 
 
 def test_a_mesh_is_founded_once(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from mesh import Node
+from mesh.cli.members.questions import asked_recovery_code, confirm
+from mesh.errors import MeshError
 from mesh.settings.home import read_identity
 from tests.support.commands import run
 from tests.support.mesh_of_homes import RECOVERY_CODE, homes_of_one_mesh
@@ -109,3 +111,19 @@ def test_join_says_what_is_at_an_address_that_is_no_inviter(kitchen: Node, tmp_p
         said = run(tmp_path / "study", "join", code, "--peer", at(porch)).stderr
     assert f"what runs at {at(porch)} is no node with certificates".encode() in said
     assert not (tmp_path / "study").exists()
+
+
+@pytest.mark.parametrize("ends", [KeyboardInterrupt, EOFError])
+def test_ctrl_c_at_a_question_ends_the_command_and_the_end_of_the_input_is_no_answer(
+    ends: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(_text: str) -> str:
+        raise ends
+
+    monkeypatch.setattr("click.termui.visible_prompt_func", read)
+    monkeypatch.setattr("mesh.cli.members.questions.is_terminal", lambda: True)
+
+    with pytest.raises(KeyboardInterrupt if ends is KeyboardInterrupt else MeshError):
+        asked_recovery_code()
+    with pytest.raises(KeyboardInterrupt if ends is KeyboardInterrupt else MeshError):
+        confirm("It is gone then.", "Go on?", is_yes=False)

@@ -36,7 +36,7 @@ def open_pair(street: TrustedStreet) -> tuple[Path, Path]:
 
 def test_who_founds_a_mesh_vouches_for_the_events_of_others_that_its_log_has(street: TrustedStreet) -> None:
     home, _ = open_pair(street)
-    assert b"vouches for 1 events of its log" in run(home, "found").stdout
+    assert b"vouches for 1 event of its log" in run(home, "found").stdout
     porch = street.start("porch")
     joined(street.path / "study", invited(porch), porch)
 

@@ -64,8 +64,8 @@ export class Side {
 }
 
 function nodeFacts(status) {
-  const facts = [["Mesh", status.mesh], ["Id", status.node_id], ["Events", (status.events ?? 0).toLocaleString()]];
-  if (status.log_bytes) facts.push(["Log", `${(status.log_bytes / 1e6).toLocaleString(undefined, { maximumFractionDigits: 1 })} MB`]);
+  const size = status.log_bytes ? `, ${(status.log_bytes / 1e6).toLocaleString(undefined, { maximumFractionDigits: 1 })} MB` : "";
+  const facts = [["Mesh", status.mesh], ["Id", status.node_id], ["Events", `${(status.events ?? 0).toLocaleString()}${size}`]];
   const own = (status.mesh_nodes ?? []).find(({ state }) => state === "this");
   if (typeof own?.disk_share === "number") facts.push(["Disk", `${Math.round(100 * own.disk_share)} % full`]);
   if (typeof own?.uptime_seconds === "number") facts.push(["Up for", duration(1_000 * own.uptime_seconds)]);

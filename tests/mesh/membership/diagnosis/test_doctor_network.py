@@ -157,7 +157,11 @@ def lines(*peers: dict[str, Any], sessions: Any = (), paused: Any = ()) -> list[
     [
         (peer(session="synchronized", state="alive"), "ok", "connected with study~b"),
         (peer(), "look", "not connected yet"),
-        (peer(reason="10.0.0.2:4000: timed out after 3 s"), "wrong", "timed out after 3 s -> let TCP port 4000 in"),
+        (
+            peer(reason="10.0.0.2:4000: timed out after 3 s"),
+            "wrong",
+            "timed out after 3 s -> see whether it is on, and",
+        ),
         (peer(reason="10.0.0.2:4000: refused"), "wrong", "refused -> nothing listens there"),
         (peer(state="left"), "ok", "it said goodbye"),
         (peer(state="refused", reason="belongs to another mesh"), "wrong", "is refused: belongs to another mesh"),

@@ -30,8 +30,8 @@ def fail(node: OneNode, node_id: str = "a", why: str = f"{AT}: timed out after 3
     [
         (
             "timed out after 3 s",
-            "timed out after 3 s; let TCP port 4000 in through the firewall of that machine, or this network keeps its "
-            "devices apart (as guest Wi-Fi does); it is tried again",
+            "timed out after 3 s; see whether it is on, and on this network; if so, let TCP port 4000 in through the "
+            "firewall of that machine, or this network keeps its devices apart (as guest Wi-Fi does); it is tried again",
         ),
         (
             "no route",
@@ -311,4 +311,6 @@ def test_a_node_that_hears_of_no_other_for_a_while_says_once_what_to_check() -> 
         cluster.run(100)
 
         (reported,) = lines_of(cluster, kitchen, 0)
-        assert "no other node was heard of in 20 s; this one listens on TCP port 4000 and looks for others" in reported
+        assert (
+            "no other node of this mesh was heard of in 20 s; this one listens on TCP port 4000 and looks" in reported
+        )
