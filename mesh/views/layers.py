@@ -39,7 +39,7 @@ class Layer:
 
     def add(self, changes: Changes) -> None:
         """These are in `news`."""
-        self.changes.add(changes)
+        self.changes.add_olds(changes)
         self.size += text_bytes(changes.news)
         if len(self.changes.keys) >= GATHERED_CHANGES:
             self.gather()
@@ -79,11 +79,11 @@ class Layers:
     # For folds
 
     def read_for_fold(self, key: str) -> Compact:
-        """The value of a key for the next fold."""
+        """The value of a key for the next fold. The caller holds `lock`."""
         shadow = self.shadow
         if shadow is not None and key in shadow:
             return shadow[key]
-        return self.read(key)
+        return self._read(key)
 
     def keys_after(self, after: str) -> Iterator[str]:
         """All keys after one, in order, for the next fold."""
@@ -189,7 +189,9 @@ class Layers:
         for news in (self._top.news, self._flushing.news, self._cache):
             if key in news:
                 return news[key]
-        compact = compacted(None if self._is_blank else self._store.read(self._view, key))
+        if self._is_blank:
+            return None
+        compact = compacted(self._store.read(self._view, key))
         self._remember({key: compact})
         return compact
 

@@ -43,12 +43,10 @@ class Changes:
         for column in self.keys, self.olds, self.news, self.counts:
             column.clear()
 
-    def add(self, other: Changes) -> None:
-        """And these."""
+    def add_olds(self, other: Changes) -> None:
+        """And the keys of these, with their values before: all that `take_olds` looks at."""
         self.keys += other.keys
         self.olds += other.olds
-        self.news += other.news
-        self.counts += other.counts
 
     def take_olds(self, olds: dict[str, Compact]) -> int:
         """Put the values from before all calls into `olds`, for keys that are not in it, and `clear`: their size, roughly."""

@@ -17,6 +17,7 @@ from peers.stores.store import Place
 FOLDED_EVENTS = 4_096
 """Folds that memory can take back one by one; at most twice as many."""
 FOLDED_BYTES = 8 * 1024 * 1024
+"""Of the events and of values before; at most twice as many."""
 SEGMENT_EVENTS = 1_000
 SEGMENT_SHARE = 8
 """A segment has at most 1/8 of the events that were folded after it, or SEGMENT_EVENTS: so there are few."""
@@ -63,7 +64,7 @@ class Rewinder:
             segment = Segment(segment.number + 1, self.last_place)
             self.segments.append(segment)
         segment.events += len(entries)
-        self._changes.add(changes)
+        self._changes.add_olds(changes)
         self._entries += entries
         self._counts += changes.counts
         self._keys += changes.keys
@@ -153,6 +154,8 @@ class Rewinder:
         return pending, last_kept
 
     def _gather(self) -> None:
+        if not self._changes.keys:
+            return
         segment = self.segments[-1]
         segment.bytes += self._changes.take_olds(self.pending.setdefault(segment.number, {}))
 
