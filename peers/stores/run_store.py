@@ -35,7 +35,7 @@ Taking = Literal["taken", "known", "gap", "mismatch", "bad", "forked"]
 `taken`: all that was new of it; `known`: nothing of it was new, and what was known has the same head. All others changed
 nothing. `gap`: it begins after our end, or ends at a cut that is not known here. `mismatch`: its signature is good, but its
 head is not ours: a changed entry or a fork. `bad`: nothing that the owner of the epoch signed. `forked`: it goes beyond the
-cut of a fork that is proven here, or the limit that facts of the mesh set.
+cut of a fork that is proven here, the limit that facts of the mesh set, or another history.
 """
 
 

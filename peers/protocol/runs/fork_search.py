@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -33,6 +33,8 @@ class FoundBlocks(NamedTuple):
     """If there are none: the asking end has to say its heads before this seq; 0 if it cannot help."""
     common: int = 0
     """The last seq, as far as the heads say it, at which both have the same."""
+    way: Way | None = None
+    """From there."""
 
 
 class ForkSearch:
@@ -123,6 +125,12 @@ class ForkSearch:
         """That a legacy epoch forked cannot be proven: it counts up to there only, and the events after it are adopted."""
         self._role.write(partial(_cut_legacy, epoch, seq), _nothing_follows)
 
+    def followed(self, epochs: Iterable[Epoch]) -> None:
+        """These are taken anew: why pieces did not fit is known."""
+        for epoch in epochs:
+            self._mismatched.pop(epoch, None)
+            self._suspected.pop(epoch, None)
+
     def _say_heads(self, epoch: Epoch, before: int) -> None:
         def say(heads: list[tuple[int, bytes]]) -> None:
             self._role.send(Heads(epoch, before, tuple(heads)))
@@ -143,7 +151,10 @@ class ForkSearch:
             if message.epoch in self._suspected:
                 self._say_heads(message.epoch, message.before)
             return
-        self._role.read(partial(_shown, message), partial(self._on_shown, message.epoch))
+        count = self._led.get(message.epoch, 0)
+        may_lead = self.other_reads_ways and count < MAX_LED
+        self._led[message.epoch] = count + may_lead
+        self._role.read(partial(_shown, message, may_lead), partial(self._on_shown, message.epoch))
 
     def _on_shown(self, epoch: Epoch, shown: FoundBlocks | None) -> None:
         if shown is None:
@@ -152,6 +163,7 @@ class ForkSearch:
             self._role.send(Heads(epoch, shown.before, (), True))
         elif shown.birth.key == NO_KEY:
             self._part(epoch, shown.common)
+        self._on_way(shown.way)  # before the blocks, which may not say it: what ends at a limit has no signature
         for at in range(0, len(shown.blocks), MAX_BLOCKS):
             self._role.send(ShowBlocks(shown.birth, tuple(shown.blocks[at : at + MAX_BLOCKS])))
 
@@ -212,7 +224,16 @@ def _heads(epoch: Epoch, before: int, store: RunStore) -> list[tuple[int, bytes]
     return [(first, head[:END_BYTES]) for first, head in store.begins(epoch, before, MAX_HEADS)]
 
 
-def _shown(message: Heads, store: RunStore) -> FoundBlocks | None:
+def _shown(message: Heads, may_lead: bool, store: RunStore) -> FoundBlocks | None:
+    """What we have from the last head that both ends have, with `may_lead` the way too."""
+    found = _found(message, store)
+    if found is None or found.before or not may_lead:
+        return found
+    birth, blocks, before, common, _ = found
+    return FoundBlocks(birth, blocks, before, common, store.way(message.epoch, common))
+
+
+def _found(message: Heads, store: RunStore) -> FoundBlocks | None:
     """Our blocks from the last head that both ends have; of as many entries as a run may have."""
     epoch, limit = message.epoch, message.before
     birth = store.birth(epoch)

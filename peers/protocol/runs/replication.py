@@ -330,6 +330,7 @@ class Replication:
             self._taking.accept()
         if taken.limited:
             self._on_limited(taken.limited)
+        self._forks.followed(taken.anew)
         self._untold.begin_anew({epoch: self._role.ends.get(epoch) or NOTHING for epoch in taken.anew})
         own = self._role.epoch
         for epoch, end in taken.ends.items():

@@ -148,9 +148,8 @@ class RunRules(FactRules):
             limit = limits.get(way.epoch) if limits is not None else None
             if row is None or limit is None or row.is_led or len(self._ways) >= MAX_WAYS:
                 return self._finish(work)
-            heads = way.heads()
-            begins_here = self.head(way.epoch, way.first - 1) == way.before
-            if begins_here and heads and next(reversed(heads.items())) == limit:
+            heads = way.heads() if self.head(way.epoch, way.first - 1) == way.before else {}
+            if heads and next(reversed(heads.items())) == limit:
                 self._lead(row, limit, way, self._agreed(row, way.first - 1, heads), work)
             return self._finish(work)
 

@@ -109,18 +109,18 @@ class TakingRules(LimitRules):
         if last <= growth.seq:
             if last < piece.last:
                 return "forked"
-            return "known" if self._head_at(growth, last) == piece.head else _other_history(piece, row)
+            return "known" if self._head_at(growth, last) == piece.head else _mismatch(piece, row)
         way = self._heads_of_way(row)
         if piece.start > growth.seq + 1 or (way and last not in way):
             return "gap"
         run = self._run_of(piece, growth)
         if run is None:
-            return _mismatch(piece)
+            return _mismatch(piece, row)
         grown = _grown(growth, run, piece, last)
         if grown is None:
             return "bad"
         if way and way[last] != grown.head:
-            return "bad" if way[last] == piece.head else _other_history(piece, row)
+            return "bad" if way[last] == piece.head else _mismatch(piece, row)
         if (last, grown.head) == bound:
             grown.is_at_cut = True
             if last < piece.last or not grown.is_signed:
@@ -131,8 +131,7 @@ class TakingRules(LimitRules):
                 "gap"  # another history than the cut of the mesh names: what forked is found once a part of it is here
             )
         if last < piece.last or grown.head != piece.head:
-            # What ends at the limit needs no signature: the entries before it are not ours, or it was changed.
-            return "mismatch" if (last, piece.head) == bound == row.limit else _mismatch(piece)
+            return _mismatch(piece, row)
         return grown if piece.signature or grown.is_legacy else "gap"
 
     def _head_at(self, growth: _Growth, seq: int) -> bytes | None:
@@ -248,14 +247,12 @@ def _as_sent(growth: _Growth, pieces: Sequence[Piece]) -> Piece:
     )
 
 
-def _other_history(piece: Piece, row: EpochRow) -> Taking:
-    """As `_mismatch`; but if that is no news, since a fork of this epoch is proven before the end of the piece."""
-    outcome = _mismatch(piece)
-    return "forked" if outcome == "mismatch" and row.cut is not None and row.cut.seq < piece.last else outcome
-
-
-def _mismatch(piece: Piece) -> Taking:
+def _mismatch(piece: Piece, row: EpochRow) -> Taking:
+    """What it means that the head of a piece is not ours."""
     if piece.birth.key == NO_KEY:
         return "gap"
-    is_genuine = is_signed(piece.birth.key, piece.epoch, piece.last, piece.head, piece.signature)
-    return "mismatch" if is_genuine else "bad"
+    # What ends at the limit has no signature: it may be of another history, too.
+    is_unsigned = not piece.signature and row.limit is not None and row.limit.seq == piece.last
+    if not is_unsigned and not is_signed(piece.birth.key, piece.epoch, piece.last, piece.head, piece.signature):
+        return "bad"
+    return "forked" if row.is_led else "mismatch"

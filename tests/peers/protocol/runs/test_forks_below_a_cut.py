@@ -25,14 +25,14 @@ def begin(mesh: MeshOfKeys) -> list[Fact]:
     return [mesh.found(), mesh.admin("anna"), *[mesh.node(name, by="anna") for name in names]]
 
 
-def histories(forged: int) -> tuple[DiskOfKey, DiskOfKey]:
-    """What dora wrote; and what who has her key writes from the entry 8 on, up to `forged`: other events of hers."""
+def histories(forged: int, fork: int = 7) -> tuple[DiskOfKey, DiskOfKey]:
+    """What dora wrote; and what who has her key writes after the entry `fork`, up to `forged`: other events of hers."""
     true, other = DiskOfKey("dora"), DiskOfKey("dora")
     node = f"~{key_mark(true.writer.signer.public)}"
     for ms in range(1, CUT + 3):
         true.write(event(ms, f"{ms}", node=node))
     for ms in range(1, forged + 1):
-        other.write(event(ms, f"{ms}" if ms < 8 else f"{ms} forged", node=node))
+        other.write(event(ms, f"{ms}" if ms <= fork else f"{ms} forged", node=node))
     return true, other
 
 
@@ -52,8 +52,7 @@ def settle(stage: SmallStage, *homes: Home) -> None:
             stage.quiet()
 
 
-@pytest.mark.parametrize("forged", [9, CUT, CUT + 2])
-@pytest.mark.parametrize("order", list(permutations(range(3))))
+@pytest.mark.parametrize(("order", "forged"), zip(permutations(range(3)), [9, CUT, CUT + 2] * 2, strict=True))
 def test_logs_end_with_the_history_that_the_cut_names_in_whatever_order_all_comes(
     order: Sequence[int], forged: int
 ) -> None:
@@ -82,3 +81,24 @@ def test_logs_end_with_the_history_that_the_cut_names_in_whatever_order_all_come
     assert anna.store.ends() == emil.store.ends() == fred.store.ends()
     assert shown_by(anna.store) == shown_by(emil.store) == shown_by(fred.store)
     assert {f"{ms}" for ms in range(1, CUT + 1)} <= set(types(fred.store.each()))
+
+
+@pytest.mark.parametrize("forged", [11, CUT + 2])
+def test_who_has_the_end_of_that_history_without_a_signature_shows_the_way_too(forged: int) -> None:
+    mesh = MeshOfKeys()
+    with small():
+        stage, (anna, _, emil, fred), _ = stage_of(mesh, 4)
+        true, other = histories(forged, fork=10)
+        learn(anna, *begin(mesh), mesh.revoke("dora", by="anna", cut=(true.tip(0, CUT),)))
+        give(anna, true)
+        stage.meet(anna, fred)
+        assert fred.store.signature(true.epochs[0])[0] == 10
+        learn(emil, *begin(mesh))
+        give(emil, other)
+
+        settle(stage, emil, fred)
+
+    assert emil.troubles == fred.troubles == []
+    assert true.counting_in(emil.store) == [CUT]
+    assert emil.store.ends() == fred.store.ends()
+    assert shown_by(emil.store) == shown_by(fred.store)
