@@ -22,6 +22,12 @@ ANSWER_SECONDS = 30.0
 EXIT_SECONDS = 10.0
 WAIT_SECONDS = 15.0
 POLL_SECONDS = 0.02
+WATCH_PRESS = """(() => {
+  const wanted = document.querySelector(%s);
+  window.hasMissed = undefined;
+  const judge = press => { window.hasMissed = !wanted.contains(press.target); };
+  document.addEventListener("mousedown", judge, {capture: true, once: true});
+})()"""
 READ_BYTES = 1 << 16
 
 _FLAGS = (
@@ -216,13 +222,28 @@ class Tab:
         self.call("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=code)
 
     def click(self, selector: str) -> None:
-        """Click in the middle of the first match, as a user would: an element that covers it gets the click."""
+        """Click in the middle of the first match, as a user would: an element that covers it gets the click.
+
+        Like a user it clicks again if the page moved the element away just before.
+        """
+        deadline = time.monotonic() + WAIT_SECONDS
+        while True:
+            place = self._place(selector)
+            self.evaluate(WATCH_PRESS % json.dumps(selector))
+            for kind in ("mousePressed", "mouseReleased"):
+                x, y = place
+                self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+            if self.evaluate("window.hasMissed") is not True or self._place(selector) == place:
+                return
+            assert time.monotonic() < deadline, f"{selector} moves"
+
+    def _place(self, selector: str) -> tuple[float, float]:
+        """The middle of the first match, in pixels."""
         x, y = self.evaluate(
             f"(() => {{ const e = document.querySelector({json.dumps(selector)}); e.scrollIntoView({{block: 'nearest'}});"
             " const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; })()"
         )
-        for kind in ("mousePressed", "mouseReleased"):
-            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+        return x, y
 
     def resize(self, width: int, height: int, *, dark: bool = False) -> None:
         """Set the size of the page in pixels, and whether the user prefers dark colours."""

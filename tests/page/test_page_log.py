@@ -100,6 +100,37 @@ def test_what_is_looked_at_stays_in_its_place_while_newer_events_come(new_tab: N
         assert int(last.removeprefix("event ")) - int(in_sight[-1].removeprefix("event ")) in range(12), in_sight
 
 
+MOST_ROWS = 240
+"""MOST_ENTRIES of window.js."""
+HOLD_ANSWERS = """(() => {
+  const ask = window.fetch;
+  const gate = new Promise(open => { window.letThrough = open; });
+  window.held = 0;
+  window.fetch = async (...given) => {
+    const answer = await ask(...given);
+    if (String(given[0]).includes("/events")) { window.held += 1; await gate; }
+    return answer;
+  };
+})()"""
+
+
+def test_what_is_looked_at_stays_although_older_events_that_were_wanted_before_come(
+    new_tab: NewTab, nodes: Nodes
+) -> None:
+    filled(nodes, 500)
+    tab = signed_in_at(new_tab, nodes)
+    scroll_until(tab, "0", lambda: len(types(tab)) == MOST_ROWS)
+    scroll_to(tab, "e.scrollHeight / 2")
+    first = types(tab)[0]
+    tab.evaluate(HOLD_ANSWERS)
+    scroll_until(tab, "0", lambda: tab.evaluate("window.held") > 0)
+    scroll_to(tab, "e.scrollHeight")
+    tab.evaluate("window.seen = document.querySelector('#log > li:last-child'); window.letThrough()")
+    tab.wait_until(f"document.querySelector('#log > li .type').textContent !== '{first}' || !window.seen.isConnected")
+
+    assert tab.evaluate("window.seen.isConnected")
+
+
 def test_the_newest_events_are_one_click_away(new_tab: NewTab, nodes: Nodes) -> None:
     node = filled(nodes, 1_500)
     tab = signed_in_at(new_tab, nodes)

@@ -164,8 +164,9 @@ export class LogView {
   #takePage(page, way) {
     const fresh = this.#window.takePage(page, way);
     for (const { origin } of fresh) this.see(origin);
+    const isFarEndSeen = this.#isNear(way === "before" ? "after" : "before"); // where the user has gone meanwhile
     const change = () => {
-      for (const entry of this.#window.trim(way)) this.#drop(entry);
+      for (const entry of isFarEndSeen ? [] : this.#window.trim(way)) this.#drop(entry);
       this.#render();
     };
     if (fresh.length) this.#keepPlace(change);
@@ -180,10 +181,14 @@ export class LogView {
   }
 
   #checkEdges() {
+    if (!this.#scroll.clientHeight) return;
+    if (this.#isNear("before")) this.#load("before");
+    if (this.#isNear("after")) this.#load("after");
+  }
+
+  #isNear(way) {
     const { scrollTop, clientHeight, scrollHeight } = this.#scroll;
-    if (!clientHeight) return;
-    if (scrollTop < AHEAD_PX) this.#load("before");
-    if (scrollHeight - scrollTop - clientHeight < AHEAD_PX) this.#load("after");
+    return (way === "before" ? scrollTop : scrollHeight - scrollTop - clientHeight) < AHEAD_PX;
   }
 
   /** Change rows above or below so that what the user looks at stays where it is. */
