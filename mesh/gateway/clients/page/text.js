@@ -51,13 +51,16 @@ export function timeOfDay(ms) {
   return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
 }
 
-/** Made once: to make one takes longer than the rest of a row. */
-const DAY = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
+const DAY = { weekday: "long", day: "numeric", month: "long", year: "numeric" };
+/** Made once: to make one takes longer than the rest of a row. Not before it is needed, since the page is not to wait for it. */
+let dayFormat = null;
 
 /** The local date, in the language of the browser. */
 export function dayOf(ms) {
   const date = new Date(ms);
-  return Number.isNaN(date.getTime()) ? "outside any calendar" : DAY.format(date);
+  if (Number.isNaN(date.getTime())) return "outside any calendar";
+  dayFormat ??= new Intl.DateTimeFormat(undefined, DAY);
+  return dayFormat.format(date);
 }
 
 /** The local date and time with its ms and zone, as for one event. */
