@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Mapping
 
 from peers.events.dot import Epoch
@@ -24,7 +23,7 @@ class LinkProgress:
         self.checks = Checks()
         self.in_flight: list[Sent] = []
         """Messages that were sent and are not acknowledged yet."""
-        self.taking: deque[int] = deque()
+        self.taking: list[int] = []
         """Numbers of the messages that came and are not committed yet."""
         self.synced = synced
         """The position of our log up to which the other end has confirmed all."""
@@ -86,7 +85,7 @@ class LinkProgress:
         """We have committed all up to this message."""
         self.has_moved = True
         if number in self.taking:
-            while self.taking.popleft() != number:
+            while self.taking.pop(0) != number:
                 self.checks.on_taken()
             self.checks.on_taken()
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 from weakref import WeakKeyDictionary
 
 from peers.transport.port import LARGE_FRAME
+from peers.transport.tls.gate import read_at_most
 
 LARGE_FRAME_BYTES = 128 * 1024 * 1024
 """The limit of a FrameMemory: bytes of frames above LARGE_FRAME, of all connections that share it."""
@@ -109,13 +110,17 @@ class FrameReading:
         """So many bytes were read, with so many frames."""
         if frames > MANY_FRAMES:
             self._read_at_most(LEAST_READ_BYTES)
-        elif frames <= FEW_FRAMES and size == self._most < MOST_READ_BYTES:
-            self._read_at_most(2 * size)
+        elif frames <= FEW_FRAMES and size >= self._most < MOST_READ_BYTES:  # more: TLS gives whole records
+            self._read_at_most(2 * self._most)
 
     def _read_at_most(self, size: int) -> None:
         self._most = size
-        if self._transport is not None and hasattr(self._transport, "max_size"):  # asyncio's transports over plain TCP
+        if self._transport is None:
+            return
+        if hasattr(self._transport, "max_size"):  # asyncio's transports over plain TCP
             self._transport.max_size = size
+        else:
+            read_at_most(self._transport, size)
 
     def hold(self, is_held: bool) -> None:
         """Read nothing, or go on."""

@@ -29,7 +29,7 @@ from peers.transport.accepting.listening_socket import AcceptedSocket, Listening
 from peers.transport.address import Target, parse_address, parse_url, show_address
 from peers.transport.channel import CLOSE_SECONDS, WiredConnection
 from peers.transport.http import HttpAnswer, HttpRequest
-from peers.transport.large_frames import FrameMemory
+from peers.transport.large_frames import MOST_READ_BYTES, FrameMemory
 from peers.transport.network import WiredNetwork
 from peers.transport.port import MAX_FRAME, Connection
 from peers.transport.sockets import dial_options, explain_os_error
@@ -215,7 +215,7 @@ class WebSocketNetwork(WiredNetwork):
 
     def _spare_memory(self, transport: asyncio.BaseTransport) -> None:
         if transport.get_extra_info("ssl_object") is not None:
-            self._buffer = self._buffer or bytearray(TLS_BYTES)
+            self._buffer = self._buffer or bytearray(MOST_READ_BYTES)
             spare_memory(transport, self._buffer)
 
     def _judge_key(self, transport: asyncio.BaseTransport, node_id: str = "") -> tuple[bytes, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import deque
 
 from peers.codec.run_messages import Fill, Pieces
 from peers.events.dot import MAX_SEQ, Epoch
@@ -66,7 +65,7 @@ class SendWindow:
 
     def __init__(self, role: RunRole) -> None:
         self._role = role
-        self._sent: deque[int] = deque()
+        self._sent: list[int] = []
         self._last = 0
         self._reserved = 0
         """Messages that are being made."""
@@ -103,7 +102,7 @@ class SendWindow:
         """The other end has committed all up to this message. Raises BadPeer if it was not sent, or before."""
         if number not in self._sent:
             raise BadPeer(f"it confirmed message {number}, which does not wait for it")
-        while self._sent.popleft() != number:
+        while self._sent.pop(0) != number:
             pass
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -58,7 +57,7 @@ class Sending:
         self._read: tuple[Change, ...] = ()
         """Changes that were read, of which some are after `position`."""
         self._begins_again = False
-        self._made: deque[Pieces] = deque()
+        self._made: list[Pieces] = []
         """Messages of a page for which the window was not open: a page is one message, unless its runs are large."""
         self._made_of: tuple[Sequence[Change], int] | None = None
         """The changes of that page, and up to where it goes; the walk passes them when all its messages are sent."""
@@ -209,7 +208,7 @@ class Sending:
 
     def _send_made(self) -> None:
         while self._made and self._window.is_open:
-            self._window.send(self._made.popleft())
+            self._window.send(self._made.pop(0))
         if not self._made and self._made_of is not None:
             (changes, until), self._made_of = self._made_of, None
             self._pass(changes, until)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
@@ -30,7 +29,7 @@ class Wants:
         self._window = window
         self._wanted: dict[Epoch, Ranges] = {}
         self._count = 0
-        self._todo: deque[Span] = deque()
+        self._todo: list[Span] = []
         self._is_asking = False
         self._on_looked_up = on_looked_up
 
@@ -83,18 +82,18 @@ class Wants:
     def _next_dots(self) -> list[Dot]:
         dots: dict[Dot, None] = {}
         while self._todo and len(dots) < MAX_FILLED:
-            epoch, first, last = self._todo.popleft()
+            epoch, first, last = self._todo.pop(0)
             until = min(last, first + MAX_FILLED - len(dots) - 1)
             dots.update(((epoch, seq), None) for seq in range(first, until + 1))
             if until < last:
-                self._todo.appendleft((epoch, until + 1, last))
+                self._todo.insert(0, (epoch, until + 1, last))
         return list(dots)
 
     def _on_events(self, dots: list[Dot], found: tuple[int, list[tuple[Dot, Entry]]]) -> None:
         self._is_asking = False
         self._window.release()
         looked_up, events = found
-        self._todo.extendleft((epoch, seq, seq) for epoch, seq in reversed(dots[looked_up:]))
+        self._todo[:0] = [(epoch, seq, seq) for epoch, seq in dots[looked_up:]]
         if events:
             self.end((epoch, seq, seq) for (epoch, seq), _ in events)
             self._window.send(Fill(self._window.next_number(), tuple(events)))

@@ -40,7 +40,7 @@ NO_CERTIFICATE = "it shows no certificate"
 
 
 TLS_BYTES = 16 * 1024
-"""Of one read over TLS in this process: asyncio makes a buffer of that size for each connection, 256 KiB by default."""
+"""Of one read in a handshake: asyncio makes a buffer of that size for each connection, 256 KiB by default."""
 SSLProtocol.max_size = TLS_BYTES  # of the class: nothing else sets it before a handshake
 
 
@@ -61,14 +61,28 @@ class Gate(asyncio.Protocol):
 
 
 def spare_memory(transport: asyncio.BaseTransport, buffer: bytearray) -> None:
-    """After a handshake: read into `buffer`, of TLS_BYTES, and forget what asyncio has decoded of the certificate.
+    """After a handshake: read into `buffer`, and forget what asyncio has decoded of the certificate.
 
-    All connections of one loop may share a buffer, since each read is over before the next one. This saves 17 KiB of each.
+    All connections of one loop may share a buffer, of TLS_BYTES or more, since each read is over before the next one. This
+    saves 17 KiB of each.
     """
     (transport.get_extra_info("peercert") or {}).clear()
-    protocol: Any = getattr(transport, "_ssl_protocol", None)
-    if hasattr(protocol, "_ssl_buffer"):  # another loop than asyncio's may not have it
-        protocol._ssl_buffer, protocol._ssl_buffer_view = buffer, memoryview(buffer)
+    protocol = _tls_of(transport)
+    if protocol is not None:
+        protocol._ssl_buffer, protocol._ssl_buffer_view = buffer, memoryview(buffer)[:TLS_BYTES]
+
+
+def read_at_most(transport: asyncio.BaseTransport, size: int) -> None:
+    """Read at most `size` bytes of TLS at once; no more than its buffer has. Nothing happens without TLS."""
+    protocol = _tls_of(transport)
+    if protocol is not None:
+        protocol._ssl_buffer_view = memoryview(protocol._ssl_buffer)[:size]
+
+
+def _tls_of(transport: asyncio.BaseTransport) -> Any:
+    """What reads TLS: in Python 3.11 to 3.13 it fills the view of its buffer, however long that is. None: on another loop."""
+    protocol = getattr(transport, "_ssl_protocol", None)
+    return protocol if isinstance(protocol, SSLProtocol) else None
 
 
 def refuse_all(_address: str) -> asyncio.Protocol | None:

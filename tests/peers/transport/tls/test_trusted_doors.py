@@ -16,6 +16,8 @@ from mesh.lab.live.homes import FoundedMesh
 from mesh.settings.home import KEY_FILE, Home
 from mesh.settings.paths import CERTIFICATES_FILE
 from peers.limits import Limits
+from peers.transport.accepting.listening_socket import AcceptedSocket
+from peers.transport.large_frames import LEAST_READ_BYTES, MOST_READ_BYTES
 from peers.transport.port import Listening
 from peers.transport.tls.certificate import ReadCertificate
 from peers.transport.tls.gate import (
@@ -171,6 +173,33 @@ def test_nodes_of_one_mesh_carry_frames_and_know_the_key_that_the_other_one_prov
     left.connection.disconnect()
     doors.room.until(lambda: left.reasons)
     assert left.connection.proven_key is None
+
+
+def test_over_tls_little_is_read_at_first_and_more_while_a_large_frame_comes(
+    doors: Doors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[int] = []
+    receive = AcceptedSocket.recv_into
+
+    def note_and_receive(self: AcceptedSocket, buffer: Any, *rest: int) -> int:
+        reads.append(len(buffer))
+        return receive(self, buffer, *rest)
+
+    monkeypatch.setattr(AcceptedSocket, "recv_into", note_and_receive)
+    left = doors.dial(doors.open())
+    doors.room.until(lambda: doors.room.accepted)
+    right = doors.room.accepted[0]
+    right.connection.welcome()
+    in_handshake = len(reads)
+
+    left.connection.send(b"[1]")
+    doors.room.until(lambda: right.frames)
+    small = reads[in_handshake:]
+    left.connection.send(b"[%b]" % (b"2" * 400_000))
+    doors.room.until(lambda: len(right.frames) == 2)
+
+    assert set(small) == {LEAST_READ_BYTES}
+    assert reads[-1] == MOST_READ_BYTES
 
 
 @pytest.mark.parametrize(("home", "why"), [("", NO_CERTIFICATE), ("stranger", OTHER_MESH)])
