@@ -52,7 +52,7 @@ def settle(stage: SmallStage, *homes: Home) -> None:
             stage.quiet()
 
 
-@pytest.mark.parametrize(("order", "forged"), zip(permutations(range(3)), [9, CUT, CUT + 2] * 2, strict=True))
+@pytest.mark.parametrize(("order", "forged"), [*zip(permutations(range(3)), [9, CUT, CUT + 2] * 2, strict=True)])
 def test_logs_end_with_the_history_that_the_cut_names_in_whatever_order_all_comes(
     order: Sequence[int], forged: int
 ) -> None:
