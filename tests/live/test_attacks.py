@@ -235,7 +235,7 @@ def test_text_of_a_hostile_host_controls_no_terminal(tmp_path: Path) -> None:
             "up", "--open", "--no-mdns", "--listen", "127.0.0.1:0", "--clients", "127.0.0.1:0", stdout=out
         )
     try:
-        wait_until(lambda: b"is up in mesh" in printed.read_bytes(), 10, "it is up")
+        wait_until(lambda: b"is up in mesh" in printed.read_bytes(), 30, "it is up")
         wait_until(lambda: b"page of this node" in printed.read_bytes(), 10, "its page is there")
         status = node.status()
         (clients,) = [words for words in printed.read_text().split() if words.startswith("http://")]

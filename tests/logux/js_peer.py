@@ -23,11 +23,11 @@ SCRIPTS = {
     "client23": "client23.mjs",
 }
 ROLES = {"server14": "server", "client23": "client"}
-ANSWER_SECONDS = 10.0
+ANSWER_SECONDS = 30.0
 """How long a command may take that waits for nothing."""
-WAIT_SECONDS = 5.0
+WAIT_SECONDS = 20.0
 """How long `wait` and `wait_event` wait unless they are told otherwise."""
-EXIT_SECONDS = 5.0
+EXIT_SECONDS = 20.0
 """How long a process that was told to end may take."""
 EVENTS_LIMIT = 200_000
 """Events kept of one peer: the last ones."""

@@ -40,8 +40,8 @@ from peers.transport.web_socket import MAX_CLIENT_FRAME, WebSocketNetwork
 
 KINDS = ("logux01", "core10", "core12")
 PROTOCOLS: dict[str, Any] = {"logux01": (0, 1), "core10": 5, "core12": 7}
-CALL_SECONDS = 20.0
-WAIT_SECONDS = 8.0
+CALL_SECONDS = 40.0
+WAIT_SECONDS = 30.0
 POLL_SECONDS = 0.005
 FRAMES_LIMIT = 200_000
 ADD_BATCH = 10_000

@@ -19,7 +19,7 @@ from websockets.sync.server import ServerConnection, serve
 
 from mesh.node import Node
 
-SECONDS = 8.0
+SECONDS = 30.0
 STRICT: dict[str, Any] = {"upstream_user": "10", "upstream_token": "secret", "upstream_subprotocol": 1}
 each = pytest.mark.parametrize("kind", KINDS)
 

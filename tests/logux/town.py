@@ -18,7 +18,7 @@ from mesh.gateway.clients.tokens import Tokens
 from mesh.node import Node
 
 KINDS = ("logux01", "core10", "core12")
-SECONDS = 15.0
+SECONDS = 30.0
 POLL_SECONDS = 0.01
 
 
