@@ -112,9 +112,7 @@ def _import_archive(
         raise MeshError(f"{name}: {error}{before}") from None
     for why, count in left.items():
         with progress.hidden():
-            output.complain(
-                f"{output.counted(count, 'entry was', 'entries were')} left out: they {_LEFT.get(why, why)}"
-            )
+            output.complain(f"left out, since they {_LEFT.get(why, why)}: {output.counted(count, 'entry', 'entries')}")
     if as_json:
         output.write_json(
             {"file": name, "kind": "archive", "entries": entries, "new": new, "shown": shown, "left": left}

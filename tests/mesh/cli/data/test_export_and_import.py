@@ -256,7 +256,7 @@ def test_entries_of_a_key_that_is_not_in_the_mesh_are_left_out(tills: list[Path]
     done = run(tills[0], "import", "-", given=forged)
 
     assert done.returncode == 1
-    assert b"1 entries were left out: they are of keys of which nothing counts in this mesh" in done.stderr
+    assert b"left out, since they are of keys of which nothing counts in this mesh: 1 entry\n" in done.stderr
     assert [line for line in lines_of(tills[0]) if line["event"]["type"] == "forged"] == []
 
 
