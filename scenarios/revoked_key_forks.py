@@ -1,4 +1,4 @@
-"""A revoked key signs another history from below its cut: all end with the one that was there."""
+"""A revoked key signs another history from below its cut: all end with the first one."""
 
 from mesh.lab import Cluster, scenario
 
