@@ -70,14 +70,12 @@ class SyncCore(metaclass=_Role):
         self.ping = ping
         self.emitter = Emitter()
         self.state: State = "disconnected"
-        self.authenticated = False
-        self.is_destroyed = False
+        self.authenticated = self.is_destroyed = False
         self.other_node_id: str | None = None
         self.frame = b""
         """The bytes of the message that is being handled; empty between messages."""
         self.reading = Reading(connection, budgets, self.start_timer)
-        self._spawn = spawn
-        self._turn = turn
+        self._spawn, self._turn = spawn, turn
         self._link = 0
         self._wires = 1 if connection.connected else 0
         """How often the connection has opened so far."""
@@ -87,10 +85,8 @@ class SyncCore(metaclass=_Role):
         self._spawned: dict[Later[Any], None] = {}
         """Results of coroutine callbacks that are still running."""
         self._waiting: list[float] = []
-        self._last_sign = 0.0
-        self._last_traffic = 0.0
+        self._last_sign = self._last_traffic = 0.0
         self._timers: dict[str, Undo] = {}
-        """Those of the link, by their names."""
         self._undos: list[Undo] = [
             connection.on("connecting", turn(self.on_connecting)),
             connection.on("connect", self._on_wire),

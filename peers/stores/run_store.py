@@ -50,7 +50,6 @@ class Pen(NamedTuple):
 
     def may_sign(self, node_id: str) -> bool:
         """Whether this node may sign an event with this node id in its `created`: not one of another node.
-
         A client may sign all in its own log: no node takes entries from there.
         """
         if NODE_MARK not in node_id or NODE_MARK not in self.node_id:
@@ -226,8 +225,7 @@ class RunStore(KeptBeside, KeepsArrivals, Protocol):
     def prove(self, proof: Proof) -> Taken:
         """Keep the proof of a fork, if it holds and is better than what is known: by the smaller (cut, mark).
 
-        Entries up to the cut count as ever; those after it do not. `Taken.proven` names the epoch if it was kept. The outcome
-        `bad` says that it proves nothing.
+        Entries up to the cut count as ever, those after it not. `Taken.proven` names the epoch if it was kept; `bad` says no.
         """
 
     def compare(self, birth: Birth, blocks: Sequence[Block]) -> Taken:
@@ -239,8 +237,7 @@ class RunStore(KeptBeside, KeepsArrivals, Protocol):
     def part(self, epoch: Epoch, seq: int) -> Taken:
         """Count a legacy epoch only up to `seq`, since another log has others after it; as if its fork was proven there.
 
-        That cannot be proven, so it is believed. It changes nothing for an epoch that is signed, is cut there or before, or
-        has less.
+        That cannot be proven, so it is believed. An epoch that is signed, is cut there or before, or has less stays as it is.
         """
 
     def adopt(self, pen: Pen, limit: int = CLEAN_EVENTS, *, adopts_unknown: bool = True) -> Taken:

@@ -103,8 +103,8 @@ class LimitRules(EnteringRules):
     def _limits_of(self, key: bytes) -> Mapping[Epoch, Cut] | None:
         """Up to where epochs of a key count, and the others do not; None: all do, or that is not known yet.
 
-                An epoch from which a tip goes on counts up to the entry that the birth names, also before that entry is here: else a
-                newcomer could not take it piece by piece. So the key can still write an ancestor that no node has, and that it made up.
+        An epoch from which a tip goes on counts up to the entry that the birth names, also before that entry is here: else a
+        newcomer could not take it piece by piece. So the key can still write an ancestor that no node has, and that it made up.
         `tips` names no epoch with such an ancestor; what a leaving node says itself may, until an admin revokes its key.
         """
         roster = self.roster()
