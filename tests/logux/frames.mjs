@@ -14,6 +14,9 @@ export class Frames {
   watch(ws) {
     let send = ws.send
     ws.send = (data, ...rest) => {
+      // logux-sync 0.1, whose connection was cut, may answer an old socket's opening on the next one. A browser reports that and
+      // goes on, and the next opening is answered again; Node would end the process.
+      if (ws.readyState === 0) return
       this.#keep('out', data, typeof data !== 'string')
       return send.call(ws, data, ...rest)
     }

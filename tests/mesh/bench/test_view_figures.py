@@ -20,7 +20,7 @@ def test_views_are_measured_for_programs(monkeypatch: pytest.MonkeyPatch) -> Non
 
     assert done.exit_code == 0
     figures = json.loads(done.stdout)
-    assert len(figures) == 5
+    assert len(figures) == 6
     assert figures[0]["value"] > 0
 
 

@@ -19,18 +19,10 @@ def test_the_end_that_dialled_speaks_first() -> None:
 
     name = pair.left.connection_id
     keys = [b64encode(role.key).decode() for role in (pair.left, pair.right)]
-    rest = hello()["rest"]
-    greeting = {
-        "boot": "b1",
-        "connection": name,
-        "held": [],
-        "newest": {},
-        "rest": rest,
-        "key": keys[0],
-        "clock_ms": NOW_MS,
-    }
+    both = {"connection": name, "held": [], "newest": {}, "rest": hello()["rest"], "reads_ways": True}
+    greeting = {"boot": "b1", "key": keys[0], "clock_ms": NOW_MS, **both}
     assert pair.left_sent[0] == ["connect", 2, "left", 0, {"runs": greeting}]
-    answer = {"boot": "b2", "connection": name, "held": [], "newest": {}, "rest": rest, "key": keys[1]}
+    answer = {"boot": "b2", "key": keys[1], **both}
     assert pair.right_sent[0] == ["connected", 2, "right", [NOW_MS, NOW_MS], {"runs": answer}]
     assert pair.left_sent[1:] == pair.right_sent[1:] == [["same", {}]]
 

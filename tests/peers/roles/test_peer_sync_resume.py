@@ -93,7 +93,7 @@ def test_an_event_that_is_known_from_its_owner_is_given_to_who_has_it_as_a_leaf(
     hollow = messages(stranger.heard, "have")
     stranger.tell(Fill(2, (((piece.epoch, 1), entry_of(piece)),)))
 
-    assert hollow == [["have", {}, [[piece.epoch, 1, 1]], [], None]]
+    assert hollow == [["have", {}, [[piece.epoch, 1, 1]], [], None, []]]
     assert stranger.log.types == ["a"]
     assert stranger.heard[-1] == ["synced", 2]
 
