@@ -118,7 +118,7 @@ def attacks(*, names: tuple[str, ...], seconds: float, as_json: bool) -> None:
     One node adds 50 events a second, the other one gets them and is attacked by a process of this machine: how long events take
     before, during, and from 2 s after each attack; the memory of the attacked node, also 5 s after it; its processor time, and
     how long both nodes waited for a processor; lines that it printed; the connections of the attack, and what it sent; which
-    limits the node says were hit. Each attack has a new pair. All of them take less than five minutes, and need a machine that
+    limits the node says were hit. Each attack has a new pair. All of them take about five minutes, and need a machine that
     does nothing else: a p99 is the second or third worst of 125 to 200 events.
 
     The hostile process gets only what the two nodes leave of the processors, as if it had a machine of its own.
