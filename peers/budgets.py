@@ -46,7 +46,7 @@ class Bucket:
 
     @property
     def is_owing(self) -> bool:
-        """Whether there was a debt when somebody looked last."""
+        """Whether there was a debt when it was looked at last."""
         return self._left < 0
 
     def _fill(self, now_ms: float) -> float:
@@ -152,7 +152,7 @@ class OriginBudget:
 
     @property
     def is_owing(self) -> bool:
-        """Whether there was a debt when somebody looked last."""
+        """Whether there was a debt when it was looked at last."""
         return self._events.is_owing or self._bytes.is_owing or self._others.is_owing
 
     def spend(self, who: str, events: int, size: int) -> None:

@@ -363,7 +363,7 @@ class Replication:
             if now.counts_more and self.other.has(epoch) < ours.seq:
                 self._sending.readmit(())
             if ours.mark:
-                self._untold.ends[epoch] = ours  # whoever knows the way to the limit shows it
+                self._untold.ends[epoch] = ours  # an end that knows the way to the limit shows it
             elif self.other.view is not None and (theirs := self.other.view.get(epoch)).mark:
                 self._forks.lead(epoch, theirs)
 

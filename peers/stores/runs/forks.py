@@ -39,7 +39,7 @@ class RunRules(FactRules):
     histories that its key has signed one is *led*: it counts up to the limit, whatever is proven. Who has it shows the way, see
     Way. Who has another one then puts that aside, under another name, where it never counts: what was shown stays shown,
     and is adopted as what is after a limit. The entries that both have are taken over at once; those that follow have to
-    be along the way, so nobody can give another history again.
+    be along the way, so no sender can give another history again.
     """
 
     def prove(self, proof: Proof) -> Taken:
