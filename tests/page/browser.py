@@ -24,7 +24,7 @@ WAIT_SECONDS = 15.0
 POLL_SECONDS = 0.02
 WATCH_PRESS = """(() => {
   const wanted = document.querySelector(%s);
-  window.hasMissed = undefined;
+  window.hasMissed = "nothing was pressed";
   const judge = press => { window.hasMissed = !wanted.contains(press.target); };
   document.addEventListener("mousedown", judge, {capture: true, once: true});
 })()"""
@@ -233,7 +233,8 @@ class Tab:
             for kind in ("mousePressed", "mouseReleased"):
                 x, y = place
                 self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
-            if self.evaluate("window.hasMissed") is not True or self._place(selector) == place:
+            has_missed = self.evaluate("window.hasMissed")  # undefined: the click led to another page
+            if has_missed in (None, False) or (has_missed is True and self._place(selector) == place):
                 return
             assert time.monotonic() < deadline, f"{selector} moves"
 
@@ -250,6 +251,7 @@ class Tab:
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
+        self.wait_until(f"innerWidth === {width} && innerHeight === {height}")
 
     def screenshot(self, path: Path) -> None:
         """Write the visible part as a PNG file."""
