@@ -13,6 +13,7 @@ from shop_page import ShopServer, bundle
 
 from mesh import Denied, Node
 from tests.support.guide import blocks, example, page
+from tests.support.street import wait_until
 
 NewTab = Callable[[], Tab]
 SECRET = "for all tills"
@@ -134,6 +135,7 @@ def test_the_page_of_the_guide_works_at_the_node_of_the_guide(
         tab.open(server.origin)
         tab.wait_for_text("body", "0 sold; sold apple;")
 
+        wait_until(lambda: [*node.log.each()], "the node has what the page shows already")
         ((_, meta),) = node.log.each()
         node.log.undo(meta).get(10)
 
