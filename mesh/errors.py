@@ -28,7 +28,7 @@ class MeshError(Exception):
 
     def for_python(self) -> Self:
         """The same error for an application: `--listen` is `listen=` in it."""
-        spoken = type(self)(_OPTION.sub(_keyword, str(self)))
+        spoken = type(self)(in_python(str(self)))
         spoken.for_commands = str(self)
         return spoken.with_traceback(self.__traceback__)
 
@@ -44,6 +44,11 @@ def for_python() -> Iterator[None]:
         yield
     except MeshError as error:
         raise error.for_python() from error.__cause__
+
+
+def in_python(sentence: str) -> str:
+    """A sentence for an application: where it names options of `mesh up`, keyword arguments of Node stand in their place."""
+    return _OPTION.sub(_keyword, sentence)
 
 
 def _keyword(found: re.Match[str]) -> str:

@@ -20,13 +20,13 @@ from mesh.app_node import AppNode
 from mesh.control.server import ControlServer
 from mesh.discovery.mdns.query_schedule import MIN_REQUERY_SECONDS, REQUERY_SECONDS
 from mesh.discovery.options import DiscoveryOptions
-from mesh.errors import MeshError, for_python
+from mesh.errors import MeshError, for_python, in_python
 from mesh.gateway.gateways import Gateways
 from mesh.gateway.options import GatewayOptions, check_names, listed
 from mesh.listening import Open, check_open, listen_notices, where_to_listen, why_not_listening
 from mesh.membership.actions import Notice
 from mesh.membership.diagnosis.links import LinkRow
-from mesh.membership.status import Status
+from mesh.membership.status import Status, in_application
 from mesh.node_log import NodeLog, checked
 from mesh.node_resources import NodeResources
 from mesh.notices import log_notice, start_notices
@@ -133,7 +133,9 @@ class Node(LoopService, AppNode):
         self.log = NodeLog(self._log_proxy)
         self.port = 0
         self.reloads_by: Callable[[], list[str]] | None = None
-        """What takes over changed options of the program that runs this node, on its loop; it returns lines for people."""
+        """In `mesh up`: what takes over changed options, on its loop; it returns lines for people."""
+        self.given_flags: Sequence[str] = ()
+        """The options of `mesh up` that stood on its command line, for `mesh doctor`."""
 
     @property
     def node_id(self) -> str:
@@ -195,7 +197,8 @@ class Node(LoopService, AppNode):
 
     def status(self) -> Later[Status]:
         """What `mesh status --json` prints. Fails with MeshError while the node does not run."""
-        return self._ask(NodeSupervisor.status)
+        status: Later[Status] = self._ask(NodeSupervisor.status)
+        return status if self.reloads_by else status.transform(in_application)
 
     def examine(self) -> Later[list[LinkRow]]:
         """What is known of the links with other nodes; up to three of them dial this one meanwhile, and say whether they could.
@@ -262,7 +265,7 @@ class Node(LoopService, AppNode):
         """What `mesh doctor` needs of the options. `in_python`: an application gave them, not `mesh up`."""
         shown = {"open": self._open, "listen": self._listen, "limits": asdict(self._limits)}
         discovery = {"mdns": self._discovery.mdns, "interfaces": self._discovery.interfaces}
-        return shown | discovery | {"in_python": self.reloads_by is None}
+        return shown | discovery | {"in_python": self.reloads_by is None, "flags": self.given_flags}
 
     def reload(self) -> list[str]:
         """What `mesh reload` does: call `reloads_by`. Raises MeshError without it."""
@@ -357,7 +360,7 @@ class Node(LoopService, AppNode):
         )
         await resources.open_control(ControlServer(self, mesh=node_mesh, on_stop=self._on_stop_asked))
         for notice in start_notices(self):
-            log_notice(notice)
+            log_notice(self._spoken(notice))
 
     def _change_peer(self, address: str, *, is_wanted: bool) -> Later[None]:
         self.log.check()
@@ -370,8 +373,12 @@ class Node(LoopService, AppNode):
         return self._ask(NodeSupervisor.change_peers, *(([], changed) if is_wanted else (changed, [])))
 
     def _on_notice(self, notice: Notice) -> None:
+        notice = self._spoken(notice)
         log_notice(notice)
         self._emitter.emit("change", notice)
+
+    def _spoken(self, notice: Notice) -> Notice:
+        return notice if self.reloads_by else replace(notice, sentence=in_python(notice.sentence))
 
     def _on_stop_asked(self) -> bool:
         is_heard = self._emitter.has_listeners("stop")

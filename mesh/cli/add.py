@@ -29,6 +29,7 @@ REQUEST_DEPTH = 64
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 """Some programs begin a UTF-8 file with it; it is not part of the first line."""
 READ_BYTES = 64 * 1024
+EXAMPLE = 'an event is an object with a `type`, as {"type": "milk", "litres": 2}'
 MAX_ESCAPE = len("\\u0001")
 """Bytes of a character of a key in JSON text, at most."""
 
@@ -265,7 +266,7 @@ def _key_of(key: str | None, field: str | None) -> Callable[[bytes], str] | None
 def _check_json(body: bytes) -> None:
     """Raise ValueError, with a sentence, for text that would break a request. The node checks whether it is an event."""
     if not body:
-        raise ValueError("it is empty: an event is an object with a `type`")
+        raise ValueError(f"it is empty: {EXAMPLE}")
     try:
         msgspec.json.decode(body, type=Raw)
         if body.count(b"{") + body.count(b"[") > REQUEST_DEPTH:
@@ -273,7 +274,7 @@ def _check_json(body: bytes) -> None:
     except msgspec.DecodeError as error:
         if _is_json(body.translate(_SPACES_FOR_CONTROLS)):
             raise ValueError("it has a raw control character: in a string, write a line break as \\n") from None
-        raise ValueError(f"it is not JSON: {error}") from None
+        raise ValueError(f"it is not JSON ({error}): {EXAMPLE}") from None
     except RecursionError:
         raise ValueError("it is nested too deep") from None
 

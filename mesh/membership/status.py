@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, Protocol, TypedDict
+from typing import Any, Protocol, TypedDict, cast
 
+from mesh.errors import in_python
 from mesh.membership.diagnosis.store_trouble import StoreTrouble
 from mesh.membership.member import Member
 from mesh.membership.membership import Membership
@@ -38,6 +39,8 @@ NO_DISCOVERY: DiscoveryStatus = {
 }
 """Shown when discovery failed and restarts or is paused, or is too busy to answer."""
 
+_REASONS = {"why", "reason"}
+_WITH_REASONS = ("sessions", "paused", "turned_away", "refused", "peers")
 
 _NOTHING_OUTSIDE: dict[str, Any] = {
     "doors": {},
@@ -187,6 +190,19 @@ def show_status(
         "mesh_nodes": others["mesh_nodes"],
         "store_error": log.store_trouble.shown() if log.store_trouble is not None else None,
     }
+
+
+def in_application(status: Status) -> Status:
+    """The status for an application: its reasons name keyword arguments of Node, and no options of `mesh up`."""
+
+    parts: dict[str, Any] = {**status}
+    for name in _WITH_REASONS:
+        parts[name] = [_spoken(row) for row in parts[name]]
+    return cast(Status, parts | {"discovery": _spoken(parts["discovery"])})
+
+
+def _spoken(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: in_python(text) if name in _REASONS and text else text for name, text in row.items()}
 
 
 def _log(log: LogView) -> LogStatus:

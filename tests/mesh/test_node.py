@@ -257,7 +257,7 @@ def test_a_node_of_another_mesh_is_refused_and_shown(street: Street) -> None:
     wait_until(lambda: "refused" in street.kinds("study") and "refused" in street.kinds("kitchen"), "refusals")
 
     assert all(
-        any("belongs to another mesh: start this node with --mesh" in notice.sentence for notice in notices)
+        any("belongs to another mesh: start this node with mesh= of that mesh" in notice.sentence for notice in notices)
         for notices in street.notices.values()
     )
     assert [row["why"].split(":")[0] for row in study.status().get(SECONDS)["refused"]] == ["belongs to another mesh"]
@@ -272,8 +272,11 @@ def test_a_node_that_has_itself_as_a_peer_notices(street: Street) -> None:
     wait_until(lambda: "refused" in street.kinds("kitchen"), "it notices")
 
     address = f"127.0.0.1:{port}"
-    assert [n.sentence for n in street.notices["kitchen"]] == [f"{address} is this node itself: leave it out of --peer"]
+    assert [n.sentence for n in street.notices["kitchen"]] == [f"{address} is this node itself: leave it out of peers="]
     wait_until(lambda: sessions(node) == [], "it drops it")
+    status = node.status().get(SECONDS)
+    assert [row["why"] for row in status["refused"]] == ["is this node itself: leave it out of peers="]
+    assert status["discovery"]["why"] == "this node was started without it (mdns=False)"
     assert peers(node) == {}
 
 

@@ -20,12 +20,15 @@ class UpOptions:
     """Keyword arguments of Node."""
     shown: dict[str, Any]
     """All of them, by the keys that the file has for them."""
+    flags: tuple[str, ...]
+    """Those that stand on the command line."""
 
 
 def read_options(context: click.Context) -> UpOptions:
     """The options of a context of `mesh up`. Raises as `given_options`."""
-    given = given_options(context, context.params)
-    return UpOptions(given, {row["option"]: row["value"] for row in option_rows(context)})
+    given, rows = given_options(context, context.params), option_rows(context)
+    flags = dict.fromkeys(row["from"] for row in rows if row["from"].startswith("--"))
+    return UpOptions(given, {row["option"]: row["value"] for row in rows}, tuple(flags))
 
 
 def up_context(context: click.Context) -> click.Context:

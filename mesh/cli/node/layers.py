@@ -187,7 +187,8 @@ def origin(context: click.Context, option: UpOption, limit: str = "") -> str:
     file: MeshFile | None = context.meta.get(FILE)
     key = f"{LIMITS_TABLE}.{limit}" if limit else option.key
     if source is ParameterSource.COMMANDLINE:
-        return option.opts[0]
+        is_off = option.secondary_opts and not context.params[option.name or ""]
+        return (option.secondary_opts if is_off else option.opts)[0]
     if source is ParameterSource.ENVIRONMENT:
         return str(option.envvar)
     if source is ParameterSource.DEFAULT_MAP and file is not None:

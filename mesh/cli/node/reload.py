@@ -20,6 +20,7 @@ class Reloading:
 
     def __init__(self, options: UpOptions, read: Callable[[], UpOptions]) -> None:
         """`options` are those that the node was made with; `read` reads them again, and raises as click and MeshError do."""
+        self.flags = options.flags
         self._shown = dict(options.shown)
         self._read = read
 

@@ -86,6 +86,7 @@ class _Run:
         node.on("stop", lambda _: self._stop.set())
         if self._reloading is not None:
             node.reloads_by = partial(self._reloading.reload, node)
+            node.given_flags = self._reloading.flags
         async with node:
             self._report.up(node)
             early, self._early = self._early or [], None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -73,8 +75,7 @@ def _options(context: click.Context) -> CheckedOptions:
     try:
         chosen = up_context(context)
         given = sum(row["from"] != "default" for row in option_rows(chosen))
-        found = f"{given} of mesh.toml and of variables, no mistakes" if given else "all as by default"
-        return CheckedOptions.of(given_options(chosen, chosen.params), found)
+        return CheckedOptions.of(given_options(chosen, chosen.params), given)
     except click.ClickException as error:
         return CheckedOptions(mistakes=(error.format_message(),))
     except MeshError as error:
@@ -85,7 +86,9 @@ def _shown(findings: Sequence[dict[str, Any]]) -> str:
     from mesh.terminal.tables import table, tables
 
     rows = []
-    for row in findings:
-        rows.append((row["check"], row["state"], row["found"]))
-        rows += [("", "", f"-> {row['remedy']}")] if row["remedy"] else []
+    for (state, found, remedy), same in groupby(findings, key=itemgetter("state", "found", "remedy")):
+        checks = [row["check"] for row in same]
+        is_one = len(checks) == 1
+        rows.append((checks[0], state, found) if is_one else ("several", state, f"{', '.join(checks)}: {found}"))
+        rows += [("", "", f"-> {remedy}")] if remedy else []
     return tables([table(("check", "state", "found, and -> what to do"), rows)])

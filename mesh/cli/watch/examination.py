@@ -13,7 +13,7 @@ from mesh.discovery.mdns.interfaces import MDNS_PORT, ChosenInterfaces, Interfac
 from mesh.discovery.mdns.probe import Echo, ask_around
 from mesh.discovery.mdns.scan import scan, what_is_denied
 from mesh.discovery.port import NOT_WANTED
-from mesh.errors import MeshError
+from mesh.errors import MeshError, in_python
 from mesh.membership.diagnosis.doctor.finding import Finding, needs_node
 from mesh.membership.diagnosis.doctor.firewall import Packet
 from mesh.membership.diagnosis.doctor.home import (
@@ -47,6 +47,8 @@ from mesh.version import __version__
 from peers.limits import Limits
 from peers.transport.address import is_loopback
 
+_NOT_WANTED = {NOT_WANTED.why, in_python(NOT_WANTED.why)}
+
 
 @dataclass(frozen=True, slots=True)
 class CheckedOptions:
@@ -60,16 +62,20 @@ class CheckedOptions:
     limits: Limits = field(default_factory=Limits)
     mistakes: tuple[str, ...] = ()
     """Why they cannot be used: then the others are defaults."""
-    found: str = ""
-    """What there is of them, for people."""
+    given: int = 0
+    """How many the file and variables give."""
+    flags: tuple[str, ...] = ()
+    """Those that stood on the command line of the running node."""
+    in_python: bool = False
+    """Whether an application gave them to the running node."""
 
     @classmethod
-    def of(cls, chosen: dict[str, Any], found: str) -> CheckedOptions:
+    def of(cls, chosen: dict[str, Any], given: int) -> CheckedOptions:
         """`chosen` are keyword arguments of Node."""
         is_here = chosen.get("open") is True
         wanted = chosen.get("interfaces") or ((ONLY_HERE,) if is_here else None)
         listen = parse_address(chosen["listen"], "the address to listen on") if chosen.get("listen") else None
-        return cls(chosen.get("mdns", True), wanted, is_here, listen, chosen.get("limits") or Limits(), found=found)
+        return cls(chosen.get("mdns", True), wanted, is_here, listen, chosen.get("limits") or Limits(), given=given)
 
     def of_running(self, shown: Mapping[str, Any]) -> CheckedOptions:
         """Those with which a node runs, as Node.shown_options gives them. Mistakes in the file count only for `mesh up`."""
@@ -83,8 +89,18 @@ class CheckedOptions:
             listen=tuple(shown["listen"]) if shown["listen"] else None,
             limits=Limits(**{name: value for name, value in shown["limits"].items() if name in known}),
             mistakes=() if in_python else self.mistakes,
-            found="given in Python by the application that runs the node" if in_python else self.found,
+            flags=tuple(shown.get("flags", ())),
+            in_python=in_python,
         )
+
+    @property
+    def found(self) -> str:
+        """Where they come from, for people."""
+        if self.in_python:
+            return "given in Python by the application that runs the node"
+        parts = [f"{', '.join(self.flags)} on the command line"] if self.flags else []
+        parts += [f"{self.given} of mesh.toml and of variables"] if self.given else []
+        return f"{' and '.join(parts)}, no mistakes" if parts else "all as by default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +149,7 @@ class Examination:
             return
         network, reason = self._interfaces()
         discovery = self.status["discovery"] if self.status else None
-        is_on = self.options.mdns if discovery is None else discovery["on"] or discovery["why"] != NOT_WANTED.why
+        is_on = self.options.mdns if discovery is None else discovery["on"] or discovery["why"] not in _NOT_WANTED
         is_chosen = bool(self.options.interfaces) if discovery is None else not discovery["why"]
         yield interface_finding(network, reason, is_on=is_on, is_chosen=is_chosen, discovery=discovery)
         asked = [each for each in network.interfaces if is_on and each.is_up and not each.is_loopback]

@@ -169,7 +169,7 @@ def test_takes_an_event_of_several_lines_as_an_argument(node: Node) -> None:
 def test_says_that_an_argument_is_empty(node: Node, empty: str) -> None:
     done = run(node.home, "add", empty)
 
-    assert done.stderr == b"event 1 is not added: it is empty: an event is an object with a `type`\n"
+    assert done.stderr.startswith(b"event 1 is not added: it is empty: an event is an object with a `type`, as {")
     assert (done.returncode, done.stdout) == (1, b"")
 
 
@@ -196,7 +196,8 @@ def test_refuses_a_raw_carriage_return_in_a_string_of_a_line(node: Node) -> None
 def test_a_byte_order_mark_is_not_part_of_the_first_line(node: Node) -> None:
     done = run(node.home, "add", "-", given=b'\xef\xbb\xbf{"type":"a"}\n\xef\xbb\xbf{"type":"b"}\n{"type":"c"}\n')
 
-    assert done.stderr.startswith(b"line 2 is not added: it is not JSON: ")
+    assert done.stderr.startswith(b"line 2 is not added: it is not JSON (JSON is malformed: ")
+    assert done.stderr.endswith(b'): an event is an object with a `type`, as {"type": "milk", "litres": 2}\n')
     assert types(node) == ["a", "c"]
 
 

@@ -70,6 +70,11 @@ def test_a_line_for_each_check_and_below_it_what_to_do(home: Path) -> None:
     assert lines[0].split() == ["check", "state", "found,", "and", "->", "what", "to", "do"]
     assert lines[3].startswith("home") and "wrong" in lines[3]
     assert lines[4].lstrip().startswith(f"-> run `chmod 600 {home / 'node.key'}`")
+    assert (
+        lines[-2]
+        .split(maxsplit=2)[2]
+        .startswith("clock, neighbours, MTU, other meshes, releases: not checked: no node")
+    )
 
 
 def test_all_mistakes_of_the_file_are_named(home: Path) -> None:

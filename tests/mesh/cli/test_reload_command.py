@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import ssl
@@ -64,6 +65,10 @@ def test_a_running_node_takes_over_its_peers_and_names_what_waits(home: Path, no
     ]
     assert peers(home) == ["127.0.0.1:3", "127.0.0.1:1"]  # the second one is kept in the home
     assert run(home, "reload").stdout.startswith(b"these take effect")
+    shown = {row["check"]: row["found"] for row in json.loads(run(home, "doctor", "--json").stdout)}
+    assert re.fullmatch(
+        r"--json on the command line and \d of mesh.toml and of variables, no mistakes", shown["options"]
+    )
 
 
 @pytest.mark.parametrize("node", [""], indirect=True)
