@@ -21,10 +21,7 @@ def take(home: Path) -> IO[bytes]:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         lock.close()
-        raise MeshError(
-            f"a node runs in {home} already{holder(home)}: "
-            f"stop it with `{command_for(home)} stop` or in its program, or choose another --home"
-        ) from None
+        raise _in_use(home) from None
     with contextlib.suppress(OSError):  # on a full disk the number is missing, but the node starts
         lock.truncate(0)
         lock.write(b"%d\n" % os.getpid())
@@ -37,6 +34,12 @@ def release(lock: IO[bytes]) -> None:
         with contextlib.suppress(OSError):
             lock.truncate(0)
         lock.close()
+
+
+def check_free(home: Path) -> None:
+    """Raise MeshError if a node runs in this home, which need not exist."""
+    if is_locked(home):
+        raise _in_use(home)
 
 
 def is_locked(home: Path) -> bool:
@@ -61,6 +64,13 @@ def holder(home: Path) -> str:
     except (OSError, ValueError):
         return ""
     return f" (process {pid})" if _is_alive(pid) else ""
+
+
+def _in_use(home: Path) -> MeshError:
+    return MeshError(
+        f"a node runs in {home} already{holder(home)}: "
+        f"stop it with `{command_for(home)} stop` or in its program, or choose another --home"
+    )
 
 
 def _is_alive(pid: int) -> bool:

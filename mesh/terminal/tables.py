@@ -18,22 +18,23 @@ if TYPE_CHECKING:
 TABLE_WIDTH = 10_000
 """Columns. A narrow terminal wraps the lines itself, so that node ids are not cut."""
 COLUMN_GAP = 2
+# No yellow: it cannot be read on white.
 STATE_COLOURS = {
     "alive": "green",
     "synchronized": "green",
-    "suspect": "yellow",
+    "suspect": "magenta",
     "lost": "red",
     "refused": "red",
     "paused": "red",
     "cloned": "red",
     "revoked": "red",
     "void": "red",
-    "left": "yellow",
+    "left": "magenta",
     "ok": "green",
-    "look": "yellow",
+    "look": "magenta",
     "wrong": "red",
     "linked": "green",
-    "seen": "yellow",
+    "seen": "magenta",
     "gone": "red",
 }
 

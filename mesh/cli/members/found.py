@@ -81,11 +81,14 @@ def recover(context: click.Context, *, code: str | None, name: str | None, with_
     mesh recover --name cellar
     """
     from mesh.settings.home import Home
+    from mesh.settings.home_lock import check_free
     from mesh.trust.founding import recover_mesh
     from mesh.trust.recovery_code import mesh_signer
 
+    path = options.home_of(context)
+    check_free(path)  # before a user types a code
     mesh = mesh_signer(asked_recovery_code() if code is None else code)
-    home = Home(options.home_of(context), name=name)
+    home = Home(path, name=name)
     try:
         recover_mesh(home, mesh, time_ns() // 1_000_000, with_log=with_log)
         node_id, label = home.node_id, home.facts.mesh

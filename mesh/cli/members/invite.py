@@ -97,10 +97,12 @@ def join(
     import asyncio
 
     from mesh.joining.join import join as join_mesh
+    from mesh.settings.home_lock import check_free
 
+    home, where = options.home_of(context), peer or _heard_addresses
+    check_free(home)  # before a user types a code
     code = asked_code("invite code", "`mesh invite` prints one on a machine of the mesh") if code is None else code
-    where = peer or _heard_addresses
-    joined = asyncio.run(join_mesh(options.home_of(context), name, code, where, with_log=with_log))
+    joined = asyncio.run(join_mesh(home, name, code, where, with_log=with_log))
     if as_json:
         shown = {"mesh": joined.mesh, "mesh_key": joined.mesh_key.hex(), "node_id": joined.node_id}
         output.write_json(shown | {"address": joined.address})

@@ -45,7 +45,8 @@ def confirm(what: str, question: str, *, is_yes: bool) -> None:
 
 
 def _interrupt(abort: click.Abort) -> None:
-    """Click makes the same of Ctrl-C as of the end of the input: raise KeyboardInterrupt at the former, below the question."""
-    if isinstance(abort.__context__, KeyboardInterrupt):
+    """Click makes the same of Ctrl-C as of the end of the input: raise KeyboardInterrupt at the former. End the line."""
+    if is_terminal():
         click.echo(err=True)
+    if isinstance(abort.__context__, KeyboardInterrupt):
         raise KeyboardInterrupt from None

@@ -149,13 +149,14 @@ def test_where_a_mesh_cannot_be_founded_no_code_is_left(tmp_path: Path) -> None:
     assert run(home, "found").returncode == 0
 
 
-def test_while_the_node_runs_nothing_is_founded(tmp_path: Path) -> None:
+def test_while_the_node_runs_nothing_is_founded_and_no_code_is_asked_for(tmp_path: Path) -> None:
     home = tmp_path / "home"
     with Node("kitchen", home=home, open=True, **LOOPBACK):
-        done = run(home, "found")
+        all_done = [run(home, command) for command in ("found", "recover", "join")]
 
-    assert done.returncode == 1
-    assert b"a node runs in" in done.stderr and b"stop it with" in done.stderr
+    for done in all_done:
+        assert done.returncode == 1
+        assert done.stderr.startswith(b"a node runs in") and b"stop it with" in done.stderr
     assert not (home / "certificates.pem").exists()
 
 
