@@ -49,6 +49,8 @@ class ManySessions:
         self._mesh = mesh
         self._closing = AsyncExitStack()
         self._logs: list[RunLog] = []
+        self.received_bytes = 0
+        """Of all messages that came."""
         self._wanted = self._left = self._to_arrive = 0
         self._held: list[Callable[[], None]] = []
         """What the sessions do about the event, once it has arrived at all: they stand for as many machines."""
@@ -119,6 +121,7 @@ class ManySessions:
         return react
 
     def _on_frame(self, frame: bytes) -> None:
+        self.received_bytes += len(frame)
         if self._to_arrive and frame.startswith(b'["pieces"'):
             self._to_arrive -= 1
             if not self._to_arrive:
