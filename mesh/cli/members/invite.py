@@ -10,6 +10,7 @@ import click
 from mesh.cli import options
 from mesh.cli.members.questions import asked_code, asked_recovery_code
 from mesh.settings.config import MAX_INVITE_SECONDS, MAX_INVITE_USES, parse_address
+from mesh.settings.paths import start_of
 from mesh.terminal import output
 
 if TYPE_CHECKING:
@@ -99,14 +100,14 @@ def join(
     from mesh.joining.join import join as join_mesh
 
     code = asked_code("invite code", "`mesh invite` prints one on a machine of the mesh") if code is None else code
-    where = peer or _heard_addresses
-    joined = asyncio.run(join_mesh(options.home_of(context), name, code, where, with_log=with_log))
+    where, home = peer or _heard_addresses, options.home_of(context)
+    joined = asyncio.run(join_mesh(home, name, code, where, with_log=with_log))
     if as_json:
         shown = {"mesh": joined.mesh, "mesh_key": joined.mesh_key.hex(), "node_id": joined.node_id}
         output.write_json(shown | {"address": joined.address})
     else:
         as_admin = ", as an admin" if joined.is_admin else ""
-        output.write(f"{joined.node_id} is in the mesh {joined.mesh} now{as_admin}: start it with `mesh up`\n")
+        output.write(f"{joined.node_id} is in the mesh {joined.mesh} now{as_admin}; {start_of(home)}\n")
 
 
 def _heard_addresses() -> AsyncIterator[str]:
