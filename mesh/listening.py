@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 from collections.abc import Sequence
 from random import Random
@@ -13,6 +14,9 @@ from mesh.gateway.endpoints import CLIENTS_DOOR
 from mesh.membership.actions import Notice
 from mesh.settings.config import EVERY_ADDRESS, ONLY_HERE
 from mesh.settings.ports import PATIENCE_SECONDS, choose_ports, first_ephemeral, ports_instead
+from peers.limits import Limits
+from peers.transport.accepting.door import Door
+from peers.transport.accepting.listening_socket import open_listening_sockets
 from peers.transport.address import is_loopback, show_listening
 
 Open = bool | Literal["lan"]
@@ -45,6 +49,20 @@ def where_to_listen(
     if not kept:
         return host, choose_ports(random, first), 0.0
     return host, (kept, *ports_instead(kept, first)), PATIENCE_SECONDS
+
+
+async def check_free(listen: tuple[str, int] | None) -> None:
+    """Raise MeshError if a port that `listen` chooses cannot be opened: asked before a home is made, which would stay."""
+    host, port = listen or (EVERY_ADDRESS, 0)
+    if not port:
+        return
+    loop = asyncio.get_running_loop()
+    try:
+        sockets = await open_listening_sockets(loop, host, port, door=Door(loop, Limits(), lambda *_: None, ()))
+    except OSError as error:
+        raise MeshError(why_not_listening(ListenError("", host, port, error))) from None
+    for one in sockets:
+        one.close()
 
 
 def listen_notices(address: ListenAddress, kept: int, is_open: Open, *, is_mdns_on: bool) -> list[Notice]:

@@ -23,7 +23,7 @@ from mesh.discovery.options import DiscoveryOptions
 from mesh.errors import MeshError, for_python, in_python
 from mesh.gateway.gateways import Gateways
 from mesh.gateway.options import GatewayOptions, check_names, listed
-from mesh.listening import Open, check_open, listen_notices, where_to_listen, why_not_listening
+from mesh.listening import Open, check_free, check_open, listen_notices, where_to_listen, why_not_listening
 from mesh.membership.actions import Notice
 from mesh.membership.diagnosis.links import LinkRow
 from mesh.membership.status import Status, in_application
@@ -31,7 +31,7 @@ from mesh.node_log import NodeLog, checked
 from mesh.node_resources import NodeResources
 from mesh.notices import log_notice, start_notices
 from mesh.settings.config import ONLY_HERE, WAIT_SECONDS, parse_address
-from mesh.settings.home import Home
+from mesh.settings.home import Home, is_fresh
 from mesh.settings.kept_peers import KeptPeers
 from mesh.settings.paths import default_home
 from mesh.trust.new_mesh import ShowCode
@@ -133,7 +133,7 @@ class Node(LoopService, AppNode):
         self.log = NodeLog(self._log_proxy)
         self.port = 0
         self.reloads_by: Callable[[], list[str]] | None = None
-        """In `mesh up`: what takes over changed options, on its loop; it returns lines for people."""
+        """Takes over changed options of the program that runs this node, on its loop; it returns lines for people."""
         self.given_flags: Sequence[str] = ()
         """The options of `mesh up` that stood on its command line, for `mesh doctor`."""
 
@@ -278,7 +278,14 @@ class Node(LoopService, AppNode):
         return self._ask(NodeSupervisor.retry)
 
     def view(self, name: str, apply: Apply, *, types: Sequence[str] | None = None, version: int = 1) -> Later[View]:
-        """State"""
+        """A View: a map of text keys to JSON values that `apply(state, event, meta)` folds from the events in log order.
+
+        `types`: the types of the events to fold; None: all. `version`: count it up whenever `apply` changes, and all is folded
+        anew; nodes with different code under one version differ for good. View says what `apply` may do.
+
+        The result comes once a state answers, with all that the log has, or has stopped: see `View.error`. Fails with TypeError
+        or ValueError for wrong arguments, MeshError for a state of a newer version or without a running node, and StoreError.
+        """
         self.log.check()
         if self._resources is None or self._resources.views is None:
             return Later.failed(MeshError("this node is not running"))
@@ -288,10 +295,8 @@ class Node(LoopService, AppNode):
         try:
             super().stop()
         finally:
-            if (
-                self._thread is None and not self.is_disowned
-            ):  # also after a Ctrl-C: no thread waits for the log any more
-                self._log_proxy.end()
+            if self._thread is None and not self.is_disowned:
+                self._log_proxy.end()  # also after a Ctrl-C: no thread waits for the log any more
 
     @property
     def is_disowned(self) -> bool:
@@ -321,6 +326,8 @@ class Node(LoopService, AppNode):
             await resources.close()
 
     async def _start(self, resources: NodeResources) -> None:
+        if not self._existing and is_fresh(self._path):
+            await check_free(self._listen)
         home = resources.open_home(name=self._name, mesh=self._mesh, existing=self._existing)
         resources.enter_mesh(self._open, self._show_code, self._on_notice)
         await resources.upgrade_log(self._on_notice)

@@ -82,7 +82,13 @@ class SynchronizedWaiters:
     async def _why_not(self, agreement: Agreement) -> str:
         described = await self._children.ask_sessions(PeerSession.describe)
         membership, last_position = self._membership, self._log.state.last_position
-        return agreement.why_not(membership.sessions, membership.members.values(), described, last_position)
+        return agreement.why_not(
+            membership.sessions,
+            membership.members.values(),
+            described,
+            last_position,
+            membership.refused_static,
+        )
 
 
 def ask_synchronized(ask: Callable[[int, float, Later[None]], Later[None]], peers: int, timeout: float) -> Later[None]:

@@ -8,7 +8,7 @@ from time import monotonic, time_ns
 import click
 
 from mesh.cli import options
-from mesh.settings.paths import CERTIFICATES_FILE, command_for
+from mesh.settings.paths import CERTIFICATES_FILE, command_for, start_of
 from mesh.terminal import output
 from mesh.terminal.progress import Progress
 
@@ -178,9 +178,7 @@ def upgrade(context: click.Context, *, is_dropped: bool, as_json: bool) -> None:
 
 
 def _next_step(home: Path) -> str:
-    command = command_for(home)
     if (home / CERTIFICATES_FILE).exists():
-        return f"start it with `{command} up`"
-    return (
-        f"take it into a mesh with `{command} join CODE`, or make one with `{command} found`; then start it with `up`"
-    )
+        return start_of(home)
+    command = command_for(home)
+    return f"take it into a mesh with `{command} join CODE`, or make one with `{command} found`; then {start_of(home)}"

@@ -18,7 +18,7 @@ from mesh.control.messages import Answer, Confirmed, Rejected, Request
 from mesh.control.unix_socket import connect_in
 from mesh.errors import MeshError, NoNodeError
 from mesh.settings.home_lock import holder, is_locked
-from mesh.settings.paths import command_for
+from mesh.settings.paths import start_of
 
 if TYPE_CHECKING:
     from peers.events.created import Created
@@ -242,4 +242,4 @@ def _why_no_node(home: Path) -> str:
             f"the node in {home}{holder(home)} is just starting or stopping: try again in a moment, "
             "and if that does not help, end its process"
         )
-    return f"no node runs in {home}: start one with `{command_for(home)} up`"
+    return f"no node runs in {home}: {start_of(home)}"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import starmap
 from typing import Any
 
+from mesh.membership.dialling.refusals import refusal_sentence
 from mesh.membership.member import Member
 from mesh.membership.session_record import Session, Sessions
 
@@ -40,11 +42,17 @@ class Agreement:
         return len(links) >= self.peers and all(map(self._has_agreed, links.values()))
 
     def why_not(
-        self, sessions: Sessions, members: Iterable[Member], described: Mapping[str, Any], last_position: int
+        self,
+        sessions: Sessions,
+        members: Iterable[Member],
+        described: Mapping[str, Any],
+        last_position: int,
+        refused: Mapping[str, str],
     ) -> str:
         """Which nodes are missing or behind, and by how many events: a sentence without a full stop.
 
-        `described` has what each session shows of itself, by key; `last_position` is the last position of our log now.
+        `described` has what each session shows of itself, by key; `last_position` is the last position of our log now;
+        `refused` says why static addresses are not dialled any more.
         """
         links = _links(sessions)
         lines = []
@@ -52,6 +60,8 @@ class Agreement:
             few = f"only {len(links)} of {self.peers} nodes {'is' if len(links) == 1 else 'are'} connected"
             lines.append(few if links else "no node is connected")
             lines += [_away(member) for member in members if member.node_id not in links][:MAX_NAMED_NODES]
+            unanswered = [*map(_unanswered, sessions.strange_dials()), *starmap(refusal_sentence, refused.items())]
+            lines += unanswered[:MAX_NAMED_NODES]
         behind = {node_id: met for node_id, met in sorted(links.items()) if not self._has_agreed(met)}
         for node_id, met in list(behind.items())[:MAX_NAMED_NODES]:
             lines.append(self._behind(node_id, described.get(met[0].key) or {}, last_position))
@@ -78,6 +88,10 @@ def _links(sessions: Sessions) -> dict[str, list[Session]]:
         if session.is_met and session.other_node_id is not None:
             links.setdefault(session.other_node_id, []).append(session)
     return links
+
+
+def _unanswered(session: Session) -> str:
+    return f"{session.subject} does not answer ({session.reason.removeprefix(f'{session.subject}: ')})"
 
 
 def _away(member: Member) -> str:

@@ -139,9 +139,8 @@ class Membership:
             return []
         if session.subject not in {"", other_node_id, *self.static}:
             return self._dialling.on_wrong_node(session, other_node_id, address, now_seconds)
-        self.sessions.change(
-            key, other_node_id=other_node_id, link=link, connection_id=link.connection_id, address=address
-        )
+        met = {"other_node_id": other_node_id, "connection_id": link.connection_id, "address": address, "reason": ""}
+        self.sessions.change(key, link=link, **met)
         if session.subject in self.static:
             self.static[session.subject] = other_node_id
             self._on_answer(session.subject)
@@ -347,8 +346,8 @@ class Membership:
         actions += self.sessions.close(self._dialling.needless_dials(node_id), SURPLUS)
         if not was_met:
             session = self.sessions[key]
-            text = f"connected to {node_id} at {session.address}"
-            actions.append(Notice("connected", node_id, text, who=session.host))
+            news = Notice("connected", node_id, f"connected to {node_id} at {session.address}", who=session.host)
+            actions += [news, *self._dialling.on_connected(session.address)]
         return actions
 
     def _turn_away(self, member: Member, boot: str, now_seconds: float) -> list[Action]:

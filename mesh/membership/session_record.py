@@ -122,6 +122,11 @@ class Sessions(dict[str, Session]):
         wanted = {*subjects}
         return [s.key for s in self.values() if s.dialled and s.link is None and s.subject in wanted]
 
+    def strange_dials(self) -> list[Session]:
+        """The sessions that dial a static address at which no node has greeted yet, once a dial has failed."""
+        failed = [s for s in self.values() if s.dialled and s.other_node_id is None and s.reason and not s.is_closing]
+        return [session for session in failed if "~" not in session.subject]
+
     def held(self, node_id: str | None) -> tuple[str, ...]:
         """Connection ids to name in a greeting to a node, None if it is not known yet: those with it, and all open dials.
 

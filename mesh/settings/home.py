@@ -61,7 +61,7 @@ def make_node_id(name: str, key: Ed25519PrivateKey, hash_characters: int = MARK_
 def read_identity(home: Path) -> tuple[str, NodeFacts]:
     """The node id and the facts of a home, whether its node runs or not. Raises MeshError for none or a damaged one."""
     try:
-        if not (home / KEY_FILE).exists():
+        if is_fresh(home):
             raise MeshError(
                 f"there is no home of a node in {home}: correct --home, or make one with `{command_for(home)} up`"
             )
@@ -77,6 +77,11 @@ def read_signer(home: Path) -> KeySigner:
     return KeySigner(_read_key(home / KEY_FILE))
 
 
+def is_fresh(home: Path) -> bool:
+    """Whether there is no home yet at this path."""
+    return not (home / KEY_FILE).exists()
+
+
 class Home:
     """The home of one node, locked by this process until `close`."""
 
@@ -88,11 +93,13 @@ class Home:
         """
         self.path = path
         try:
-            self.is_new = not (path / KEY_FILE).exists()
+            self.is_new = is_fresh(path)
             if existing and self.is_new:
+                join = f"{command_for(path)} join {f'--name {name} ' if name else ''}CODE"
                 raise MeshError(
-                    f"there is no home of a node in {path}: mount its disk, or correct --home; "
-                    "to make a new node there, start it once without --existing"
+                    f"there is no home of a node in {path}: join a mesh with `{join}` first (`mesh invite`, in the mesh, "
+                    "prints the code), mount its disk, or correct --home; without --existing a start there makes a new node, "
+                    "which founds another mesh unless it is open"
                 )
             if self.is_new and (path / CERTIFICATES_FILE).exists():
                 raise MeshError(

@@ -44,6 +44,11 @@ def command_for(home: Path) -> str:
     return "mesh" if is_default else f"mesh --home {shlex.quote(str(home))}"
 
 
+def start_of(home: Path) -> str:
+    """How the node of this home is started: the end of a sentence. An application keeps the options of its node itself."""
+    return f"start it: `{command_for(home)} up`, or the program that runs this node"
+
+
 def disk_share(path: Path) -> float:
     """How much of the disk with `path` is in use, from 0 to 1, as `df` counts; 0 where it cannot be read."""
     try:

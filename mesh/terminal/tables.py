@@ -199,11 +199,13 @@ def show_status(status: dict[str, Any]) -> str:
     return tables(shown)
 
 
-_VIEW_HEADINGS = ("view", "version", "keys", "events folded", "behind", "folded without", "state")
+_VIEW_HEADINGS = ("view", "version", "digest", "keys", "events folded", "behind", "folded without", "state")
+SHORT_DIGEST = 8
 
 
 def _view(row: dict[str, Any]) -> tuple[str, ...]:
-    numbers = [str(row.get(key, "-")) for key in ("version", "keys", "events", "behind", "folded_without")]
+    digest = (row.get("digest") or "-")[:SHORT_DIGEST]  # a node of an older release lacks it
+    numbers = [str(row.get(key, "-")) for key in ("keys", "events", "behind", "folded_without")]
     state, rebuild, error = "folds", row["rebuild"], row["error"]
     if rebuild is not None:
         state = f"folds anew: {rebuild['events']} events of {rebuild['of']}"
@@ -212,7 +214,7 @@ def _view(row: dict[str, Any]) -> tuple[str, ...]:
     if error is not None:
         where = f" at an event of type {error['type']!r}, {error['created']}" if "type" in error else ""
         state = f"stopped{where}: {error['why']}"
-    return (row["name"], *numbers, state)
+    return (row["name"], str(row.get("version", "-")), digest, *numbers, state)
 
 
 def _log_figures(status: dict[str, Any]) -> list[tuple[str, str]]:

@@ -205,6 +205,7 @@ class Fold:
             "keys": self.layers.keys,
             "bytes": self.layers.bytes,
             "folded_without": self.without,
+            "digest": self.layers.cheap_digest,
         }
 
     # The file

@@ -15,6 +15,8 @@ CACHED_KEYS = 65_536
 CACHED_BYTES = 8 * 1024 * 1024
 FLUSH_KEYS = 20_000
 FLUSH_BYTES = 8 * 1024 * 1024
+DIGEST_KEYS = 1_000
+"""A digest costs two hashes for each key that waits for a flush."""
 """Changes that wait for the disk, at most; as many may be on their way to it."""
 GATHERED_CHANGES = 1_000
 """Changes that are looked at together: which keys they are the first ones of."""
@@ -182,6 +184,11 @@ class Layers:
             for layer in (self._flushing, self._top):
                 digest = changed_digest(digest, jsons_of(layer.before), jsons_of(layer.news))
             return digest.zfill(64)
+
+    @property
+    def cheap_digest(self) -> str | None:
+        """The digest; None while more keys wait for a flush than the loop may look at for a status."""
+        return self.digest() if len(self._top.news) + len(self._flushing.news) <= DIGEST_KEYS else None
 
     # Parts
 

@@ -67,7 +67,7 @@ class ViewState(MutableMapping[str, Any]):
     """A map of text keys to JSON values, for one call of `apply`. Keys are iterated in the order of their text.
 
     A value that was read is compared with what it was, so a change inside of it counts: `state["a"]["n"] += 1`. What is not
-    read or set costs nothing.
+    read or set costs nothing. A tuple that was set is read as a list by later calls.
     """
 
     __slots__ = ("_keys_after", "_live", "_news", "_read")

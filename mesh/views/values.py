@@ -68,7 +68,7 @@ def value_of(compact: Compact) -> Any:
 
 
 def compact_value(key: str, value: Any) -> Compact:
-    """How the value of a key is kept: the same for equal values, whatever the order of their keys.
+    """How the value of a key is kept: the same for equal values, whatever the order of their keys. A tuple is kept as a list.
 
     Raises TypeError, with the path of what JSON has not, or ValueError for a text that is too long or is no text.
     """
@@ -77,7 +77,8 @@ def compact_value(key: str, value: Any) -> Compact:
         return compact
     try:
         text = _encode(value)
-        is_json = _decode(text) == value  # what JSON has not was written as something else
+        read = _decode(text)
+        is_json = read == value or read == _listed(value)  # what JSON has not was written as something else
     except (TypeError, ValueError, OverflowError, RecursionError):
         is_json, text = False, b""
     if not is_json:
@@ -85,6 +86,13 @@ def compact_value(key: str, value: Any) -> Compact:
     if len(text) > MAX_VALUE_BYTES:
         raise ValueError(f"state[{key!r}] has {len(text)} bytes, and at most {MAX_VALUE_BYTES} fit: use several keys")
     return compacted(text)
+
+
+def _listed(value: Any) -> Any:
+    """A value with lists in place of its tuples, as JSON has them."""
+    if isinstance(value, list | tuple):
+        return [_listed(item) for item in value]
+    return {key: _listed(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def check_key(key: Any) -> str:
@@ -123,7 +131,7 @@ def _refusal(value: Any, path: str) -> Exception | None:
         except UnicodeEncodeError:
             return ValueError(f"{path} is no text: it has half of a surrogate pair")
         return None
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         found = (_refusal(item, f"{path}[{at}]") for at, item in enumerate(value))
         return next((error for error in found if error is not None), None)
     if isinstance(value, dict):

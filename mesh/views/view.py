@@ -91,9 +91,10 @@ class View:
 
     **`apply(state, event, meta)`** is a plain function, or a coroutine function that never waits. It must go by these alone,
     and must not keep them: no clock, no random numbers, no other view. `state` is a map of text keys (1 KiB at most) to JSON
-    values (1 MiB at most), whose keys come in order; a change inside of a value counts. Each event costs time in the size of
-    the values that it reads. `meta` has what is the same on every node: `created`, `time`, `origin`, `vouched` and the keys
-    of the writer, and neither `added` nor `dot`. It runs on the node's loop, for 5 ms at most before others have their turn.
+    values (1 MiB at most), whose keys come in order; a change inside of a value counts. A tuple, as `meta["created"]`, is kept
+    as a list: later events read a list. Each event costs time in the size of the values that it reads. `meta` has what is the
+    same on every node: `created`, `time`, `origin`, `vouched` and the keys of the writer, and neither `added` nor `dot`. It
+    runs on the node's loop, for 5 ms at most before others have their turn.
 
     **Late events.** An event that comes before others in log order takes these back, and they are folded again; so do one
     that is undone, or is undone no more, and another copy of an event. Readers see the state before it until all is folded

@@ -108,7 +108,7 @@ def test_following_needs_a_node(stopped: Path) -> None:
     done = run(stopped, "--follow")
 
     assert done.returncode == 1
-    assert done.stderr.startswith(f"no node runs in {stopped}: start one with")
+    assert done.stderr.startswith(f"no node runs in {stopped}: start it:")
 
 
 def test_a_home_without_a_log_says_that_no_node_runs(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def test_a_machine_that_is_invited_as_an_admin_invites_and_revokes(nodes: list[M
 
     said = joined(study, kitchen, address, "--admin", stdin=f"{RECOVERY_CODE}\n")
 
-    assert " is in the mesh home now, as an admin: start it with `mesh up`" in said
+    assert " is in the mesh home now, as an admin; start it: `mesh " in said
     joined(attic, study, f"127.0.0.1:{study.status()['port']}")
     study.ask("revoke", "attic", "--yes")
     wait_until(lambda: states(kitchen).get("attic") == "revoked", 10, "the fact")

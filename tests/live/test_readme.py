@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from mesh_process import MESH, ROOT
 
+from mesh import MeshError, Node
 from mesh.lab.live.namespaces import Host, NetLab
 from tests.support.guide import README, blocks, example, page
 
-TEN_LINES, STATE, ROLE, STORY = (
-    example(README, part) for part in ("till-3", "def apply", "WavingSync", "def partition")
+TEN_LINES, TILLS, STATE, ROLE, STORY = (
+    example(README, part) for part in ("till-3", "till_2", "def apply", "WavingSync", "def partition")
 )
 DOOR = example(page("browser"), "clients_origins")
 
@@ -55,6 +56,27 @@ def test_the_ten_lines_of_python_run_in_a_notebook_whose_thread_runs_a_loop(lan:
     shown, _ = start(lan[0], cell, tmp_path / "till").communicate(timeout=20)
 
     assert "1 {'type': 'sale', 'cents': 1250}" in shown
+
+
+@pytest.mark.netlab
+def test_the_two_tills_without_multicast_meet(lan: list[Host], tmp_path: Path) -> None:
+    invite, join = blocks(README, "sh")[1].replace("mesh ", f"{sys.executable} -m mesh ").splitlines()
+    played = f"""
+import subprocess
+with till_1:
+    code = subprocess.check_output({invite!r}, shell=True, text=True)
+    subprocess.run({join!r}.replace("CODE", code.strip()), shell=True, check=True)
+    with till_2:
+        till_2.log.add({{"type": "sale"}}).get()
+        till_1.synchronized(timeout=20).get()
+        print([event["type"] for event, _ in till_1.log.each()])
+"""
+
+    shown, _ = start(lan[0], f"{TILLS}{played}", tmp_path / "tills").communicate(timeout=40)
+
+    assert shown.endswith("['sale']\n")
+    with pytest.raises(MeshError, match=r"`mesh --home .* join --name till-2 CODE` first"):
+        Node("till-2", home=tmp_path / "till-2-home", existing=True).start()
 
 
 @pytest.mark.netlab

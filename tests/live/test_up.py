@@ -134,7 +134,9 @@ def test_with_existing_a_node_starts_only_if_its_home_is_there(tmp_path: Path, u
 
     code, out, complaint = ended(up(disk, "--existing"))
     assert (code, out) == (1, "")
-    assert complaint.startswith(f"there is no home of a node in {disk}: mount its disk, or correct --home; ")
+    assert complaint.startswith(
+        f"there is no home of a node in {disk}: join a mesh with `mesh --home {disk} join CODE` first"
+    )
     assert list(disk.iterdir()) == []
 
     first = up(disk, "--json")

@@ -189,6 +189,11 @@ def test_a_port_in_use_gives_a_sentence_and_leaves_nothing_behind(street: Street
         ):
             node.start()
 
+        assert not node.home.exists()  # a mesh that was founded there would stay
+        street.start("kitchen").stop()
+        with pytest.raises(MeshError, match="is in use on this machine"):
+            node.start()
+
     assert pykka.ActorRegistry.get_all() == []
     street.start("kitchen", port=port)  # the home is free again
 

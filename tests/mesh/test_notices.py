@@ -20,7 +20,7 @@ from tests.support.root import ROOT
 
 
 def test_an_embedded_node_logs_what_mesh_up_prints(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "mesh")
+    caplog.set_level(logging.INFO)
     deadline = time.monotonic() + 10
 
     with Node("kitchen", home=tmp_path, listen="127.0.0.1:0", open=True, mdns=False, peers=["127.0.0.1:1"]) as node:
@@ -28,7 +28,10 @@ def test_an_embedded_node_logs_what_mesh_up_prints(tmp_path: Path, caplog: pytes
         while "cannot reach 127.0.0.1:1" not in caplog.text:
             assert time.monotonic() < deadline
             time.sleep(0.01)
+        with pytest.raises(TimeoutError):
+            node.synchronized(timeout=0.001).get()
 
+    assert [record for record in caplog.records if record.name == "pykka"] == []
     said = [(record.levelname, record.getMessage()) for record in caplog.records if record.name == "mesh"]
     levels = [level for level, _ in said]
     texts = [text for _, text in said]
@@ -39,9 +42,13 @@ def test_an_embedded_node_logs_what_mesh_up_prints(tmp_path: Path, caplog: pytes
 
 
 def test_a_node_that_must_exist_is_not_made(tmp_path: Path) -> None:
-    with pytest.raises(MeshError, match=f"there is no home of a node in {tmp_path}/disk: mount its disk"):
+    with pytest.raises(MeshError, match=f"there is no home of a node in {tmp_path}/disk: join a mesh with") as failed:
         Node("kitchen", home=tmp_path / "disk", listen="127.0.0.1:0", open=True, mdns=False, existing=True).start()
 
+    assert f"`mesh --home {tmp_path}/disk join --name kitchen CODE` first" in str(failed.value)
+    assert str(failed.value).endswith(
+        "or correct home=; without existing=True a start there makes a new node, which founds another mesh unless it is open"
+    )
     assert list(tmp_path.iterdir()) == []
 
 

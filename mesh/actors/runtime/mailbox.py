@@ -239,7 +239,8 @@ class Mailbox:
             self._resolve(reply.set, answer)
 
     def _answer_error(self, reply: LoopFuture[Any], error: BaseException) -> None:
-        pykka_log.info("Exception returned from %s to caller:", self._name, exc_info=error)
+        # Pykka logs this at INFO: an application would see a traceback of each error that it gets, and may expect, anyway.
+        pykka_log.debug("Exception returned from %s to caller:", self._name, exc_info=error)
         if isinstance(error, asyncio.CancelledError):  # raised in the asker it would look as if the asker was cancelled
             cancelled = RuntimeError(f"{self._name} cancelled this ask before it was done")
             cancelled.__cause__ = error

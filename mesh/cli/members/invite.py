@@ -10,6 +10,7 @@ import click
 from mesh.cli import options
 from mesh.cli.members.questions import asked_code, asked_recovery_code
 from mesh.settings.config import MAX_INVITE_SECONDS, MAX_INVITE_USES, parse_address
+from mesh.settings.paths import start_of
 from mesh.terminal import output
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def join(
         output.write_json(shown | {"address": joined.address})
     else:
         as_admin = ", as an admin" if joined.is_admin else ""
-        output.write(f"{joined.node_id} is in the mesh {joined.mesh} now{as_admin}: start it with `mesh up`\n")
+        output.write(f"{joined.node_id} is in the mesh {joined.mesh} now{as_admin}; {start_of(home)}\n")
 
 
 def _heard_addresses() -> AsyncIterator[str]:

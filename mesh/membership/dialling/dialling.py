@@ -13,6 +13,7 @@ from mesh.membership.member import Member, Members, without_address
 from mesh.membership.restart_policy import Failures
 from mesh.membership.session_record import Session, Sessions
 from peers.limits import LimitHits, Limits
+from peers.transport.address import UNKNOWN_KEY, address_key
 
 STATIC = "static:"
 """Prefix of the keys of sessions that dial a static address."""
@@ -88,6 +89,19 @@ class Dialling:
     def consider_all(self, subjects: Iterable[str], now_seconds: float) -> list[Action]:
         """`consider` each of them, in this order."""
         return [action for subject in subjects for action in self.consider(subject, now_seconds)]
+
+    def on_connected(self, address: str) -> list[Action]:
+        """A node has connected from `address`: static addresses of its host at which no node has answered are tried at once.
+
+        One may be that of this node, which could not be dialled before it ran: then that is known, and no dial of it goes on.
+        """
+        host = address_key(address)
+        waiting = [session.subject for session in self._sessions.strange_dials() if session.subject in self.static]
+        return [
+            Redial(f"{STATIC}{static}", (static,))
+            for static in waiting
+            if self.static[static] is None and address_key(static) == host != UNKNOWN_KEY
+        ]
 
     def on_sighting(self, member: Member, now_seconds: float) -> list[Action]:
         """A node was announced: dial it now or soon, or let the dial that waits try the addresses at once."""

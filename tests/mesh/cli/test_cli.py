@@ -556,7 +556,10 @@ def test_says_that_no_node_runs(tmp_path: Path, command: tuple[str, ...]) -> Non
 
     done = run(home, *command)
 
-    assert done.stderr.decode() == f"no node runs in {home}: start one with `mesh --home '{home}' up`\n"
+    assert (
+        done.stderr.decode()
+        == f"no node runs in {home}: start it: `mesh --home '{home}' up`, or the program that runs this node\n"
+    )
     assert (done.returncode, done.stdout) == (1, b"")
 
 
@@ -602,7 +605,7 @@ def test_a_sentence_names_no_home_that_is_the_default_one(tmp_path: Path) -> Non
 
     done = CliRunner().invoke(mesh.cli.commands.app, ["status"], env=given)
 
-    assert done.stderr.endswith(": start one with `mesh up`\n")
+    assert done.stderr.endswith(": start it: `mesh up`, or the program that runs this node\n")
 
 
 def test_without_a_command_it_shows_the_help_as_an_error() -> None:

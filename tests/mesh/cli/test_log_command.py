@@ -140,7 +140,8 @@ def test_continues_without_a_gap_when_the_node_comes_back(tmp_path: Path) -> Non
 
     assert "".join(printed) == "bcdefg"
     assert said == [
-        f"no node runs in {tmp_path}: start one with `mesh --home {tmp_path} up`; mesh log waits until it runs\n",
+        f"no node runs in {tmp_path}: start it: `mesh --home {tmp_path} up`, or the program that runs this node; "
+        "mesh log waits until it runs\n",
         *[f"the node in {tmp_path} stopped; mesh log waits until it runs\n"] * 3,
     ]
 

@@ -11,6 +11,7 @@ from mesh.errors import MeshError
 from mesh.lab import Cluster, Room
 from mesh.membership.agreement import Agreement
 from mesh.membership.dialling.link_selection import Link
+from mesh.membership.dialling.refusals import ANOTHER_MESH
 from mesh.membership.member import Member
 from mesh.membership.session_record import Session, Sessions
 from peers.events.dot import Epoch
@@ -71,10 +72,14 @@ def test_names_the_nodes_that_are_missing_or_behind_and_by_how_many_events() -> 
     members = [Member("a"), Member("e", "lost", reason="no answer for 5 s"), Member("f")]
     described = {"k1": {"lag": 7, "awaited": 4}, "k2": None, "k4": {"lag": 1, "awaited": 2}}
 
-    why = agreement.why_not(around, members, described, 12)
+    around["static:x:1"] = Session("static:x:1", True, "x:1", reason="x:1: its certificate is not of this mesh")
+    around["static:y:1"] = Session("static:y:1", True, "y:1")
+
+    why = agreement.why_not(around, members, described, 12, {"z:1": ANOTHER_MESH})
 
     assert why == (
         "only 4 of 5 nodes are connected; e is lost (no answer for 5 s); f is found; "
+        f"x:1 does not answer (its certificate is not of this mesh); z:1 {ANOTHER_MESH}; "
         "a has not confirmed up to 5 of our events and up to 4 of its events are not here; b has not answered; "
         "up to 2 of d's events are not here"
     )

@@ -292,7 +292,7 @@ def test_views_are_shown_with_what_they_do() -> None:
     usual |= {"rebuild": None, "error": None, "store_error": None}
     stopped = {"created": [5, "till", 0], "type": "sold", "why": "KeyError: 'item'", "traceback": "..."}
     rows = [
-        {"name": "stock", **usual},
+        {"name": "stock", **usual, "digest": "0123456789abcdef" * 4},
         {"name": "prices", **usual, "rebuild": {"events": 7, "of": 50}},
         {"name": "chat", **usual, "store_error": "no room"},
         {"name": "till", **usual, "error": stopped},
@@ -300,6 +300,7 @@ def test_views_are_shown_with_what_they_do() -> None:
     status = show_status(SETTINGS, 4000, Log(), new_membership("m", "run1"), {}, {}, {"views": rows}, **NOW)  # type: ignore[arg-type]
 
     shown = tables(status).splitlines()[-5:]
+    assert [line.split()[2] for line in shown] == ["digest", "01234567", "-", "-", "-"]
     assert [line.split("  ")[-1].strip() for line in shown] == [
         "state",
         "folds",

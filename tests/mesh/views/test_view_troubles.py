@@ -14,7 +14,7 @@ from tests.support.view_house import ViewHouse, count, follow, state_of
 NO_JSON: list[tuple[Any, str]] = [
     ({1, 2}, r"TypeError: state\['a'\] is a set, which JSON has not"),
     (b"x", r"TypeError: state\['a'\] is a bytes"),
-    ((1, 2), r"TypeError: state\['a'\] is a tuple"),
+    ((1, {2}), r"TypeError: state\['a'\]\[1\] is a set"),
     ({"b": [0, {"c": 1j}]}, r"TypeError: state\['a'\]\['b'\]\[1\]\['c'\] is a complex"),
     ({1: 2}, r"TypeError: state\['a'\] has the key 1: keys of JSON are text"),
     (float("nan"), r"ValueError: state\['a'\] is nan, which is no number of JSON"),

@@ -177,6 +177,27 @@ def test_values_stay_what_they_are_in_folds_rewinds_and_the_file(house: ViewHous
     assert house.row()["bytes"] == sum(len(key) + len(msgspec.json.encode(view[key])) for key in ("now", "trail"))
 
 
+def test_a_tuple_is_kept_as_a_list(house: ViewHouse) -> None:
+    def apply(state: Any, event: Any, meta: Any) -> None:
+        state["trail"] = state.get("trail", "") + repr(state.get("now"))
+        state["now"] = {"created": meta["created"], "more": [(event["item"], ())]}
+
+    def listing(state: Any, event: Any, meta: Any) -> None:
+        apply(state, event, {**meta, "created": list(meta["created"])})
+        state["now"]["more"] = [[event["item"], []]]
+
+    view = house.view(apply=apply)
+    metas = [house.sell(item) for item in ("apple", "pear")]
+    house.sell("plum", time=1)
+    digest = house.settle(view).digest()
+
+    assert view["now"] == {"created": list(metas[1]["created"]), "more": [["pear", []]]}
+    assert "(" not in view["trail"]
+    house.restart()
+    assert house.view(apply=apply).digest() == house.row()["digest"] == digest
+    assert house.settle(house.view("listing", apply=listing)).digest() == digest
+
+
 def test_a_change_inside_of_a_value_counts(house: ViewHouse) -> None:
     def apply(state: Any, event: Any, meta: Any) -> None:
         shelf = state.setdefault("shelf", {"items": {}, "order": []})

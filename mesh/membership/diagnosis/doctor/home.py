@@ -36,7 +36,8 @@ def node_finding(status: Mapping[str, Any] | None, trouble: str) -> Finding:
         remedy = "call this as the user that runs the node; if it does not answer even then, restart it"
         return Finding("node", "wrong", trouble, remedy)
     if status is None:
-        return Finding("node", "look", "none runs here: what needs one is not checked", "start it with `mesh up`")
+        remedy = "start it: `mesh up`, or the program that runs this node"
+        return Finding("node", "look", "none runs here: what needs one is not checked", remedy)
     return Finding("node", "ok", f"{status['node_id']} runs, and answers")
 
 

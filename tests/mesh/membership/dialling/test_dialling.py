@@ -113,6 +113,20 @@ def test_a_retry_makes_every_waiting_dial_try_at_once() -> None:
     assert actions == [Redial(f"static:{STATIC}", (STATIC,)), Redial("dial:a", (AT,))]
 
 
+def test_a_static_address_without_an_answer_is_tried_when_a_node_of_that_host_connects() -> None:
+    node = OneNode(AT, STATIC, "10.0.0.2:4000")
+    node.membership.on_begin()
+    for static in node.membership.static:
+        node.close(f"static:{static}", f"{static}: refused")
+
+    actions = node.greet(node.accept(), "z", address="10.0.0.1:38588")
+
+    assert [action for action in actions if isinstance(action, Redial)] == [Redial(f"static:{AT}", (AT,))]
+    node.greet(f"static:{AT}", "z")
+    assert (node.membership.static[AT], node.membership.sessions[f"static:{AT}"].reason) == ("z", "")
+    assert not any(isinstance(action, Redial) for action in node.greet(node.accept(), "y", address="10.0.0.1:38589"))
+
+
 def test_another_node_may_answer_at_a_static_address() -> None:
     node = OneNode(STATIC)
     node.membership.on_begin()
