@@ -15,7 +15,17 @@ from peers.codec.pieces import Hash, RawPiece, Signature
 from peers.events.dot import Dot
 from peers.events.ends import Fingerprint
 from peers.events.entry import Entry
-from peers.events.epoch import BIRTH_BYTES, END_BYTES, KEY_BYTES, NAME_BYTES, NO_HEAD, Birth, EpochEnd, EpochName
+from peers.events.epoch import (
+    BIRTH_BYTES,
+    END_BYTES,
+    KEY_BYTES,
+    MAX_BIRTH_BYTES,
+    NAME_BYTES,
+    NO_HEAD,
+    Birth,
+    EpochEnd,
+    EpochName,
+)
 from peers.events.proof import Block, Way
 from peers.events.reconcile import NewestEnds
 from peers.facts.fact import Fact, WireFactId
@@ -292,12 +302,15 @@ class Prove(RunMessage, frozen=True, tag="proof"):
 
 
 class ShowWay(RunMessage, frozen=True, tag="way"):
-    """The heads of an epoch, of which the receiver says a fork, up to where the facts of the mesh say its head.
+    """The heads of an epoch up to where the facts of the mesh say its head, to a receiver that says a fork of it, or that takes
+    no more without it, since the key of the epoch has left.
 
     Only to an end whose greeting has `reads_ways`.
     """
 
     way: Way
+    birth: Annotated[bytes, Meta(max_length=MAX_BIRTH_BYTES)] = b""
+    """That of the epoch, which may be new to the receiver. Empty from earlier releases, which do not read it."""
 
 
 class SayHollow(RunMessage, frozen=True, tag="hollow"):

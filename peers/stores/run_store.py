@@ -33,8 +33,8 @@ Taking = Literal["taken", "known", "gap", "mismatch", "bad", "forked"]
 """What became of a piece.
 
 `taken`: all that was new of it; `known`: nothing of it was new, and what was known has the same head. All others changed
-nothing. `gap`: it begins after our end, or ends at a cut that is not known here. `mismatch`: its signature is good, but its
-head is not ours: a changed entry or a fork. `bad`: nothing that the owner of the epoch signed. `forked`: it goes beyond the
+nothing. `gap`: it begins after our end, or ends at a cut that is not known here, or waits for a way. `mismatch`: its signature is
+good, but its head is not ours: a changed entry or a fork. `bad`: nothing that the owner of the epoch signed. `forked`: it goes beyond the
 cut of a fork that is proven here, the limit that facts of the mesh set, or another history.
 """
 
@@ -231,8 +231,11 @@ class RunStore(KeptBeside, KeepsArrivals, Protocol):
     def compare(self, birth: Birth, blocks: Sequence[Block]) -> Taken:
         """Prove a fork if one of these genuine blocks and one of ours of the epoch exclude each other, as `prove`."""
 
-    def follow(self, way: Way) -> Taken:
-        """Take an epoch along a way that leads where the facts of the mesh say: another history of it here is put aside."""
+    def follow(self, way: Way, birth: Birth | None = None) -> Taken:
+        """Take an epoch along a way that leads where the facts of the mesh say: another history of it here is put aside.
+
+        `birth` is that of the epoch, which may be new here.
+        """
 
     def part(self, epoch: Epoch, seq: int) -> Taken:
         """Count a legacy epoch only up to `seq`, since another log has others after it; as if its fork was proven there.
@@ -272,7 +275,9 @@ class RunStore(KeptBeside, KeepsArrivals, Protocol):
 
         - an epoch of a member counts without end; one of a key without a valid certificate does not count at all;
         - of a key that is revoked, or has left: an epoch that is a tip of its cut counts up to that tip; one that the
-          birth of a counting epoch names counts up to there; the others do not count, once the births of all tips are here.
+          birth of such an epoch names counts up to there; the others do not count, once the births of all tips are here;
+        - of a key that has left nothing of an epoch counts, and no more of it is taken, before it is known that it leads to
+          the head that is named there: by a way, or by the pieces that came, which are `gap` until then.
         """
 
     def roster(self) -> Roster | None:
@@ -301,6 +306,9 @@ class RunStore(KeptBeside, KeepsArrivals, Protocol):
 
     def way(self, epoch: Epoch, after: int) -> Way | None:
         """From the run after the entry `after` to the limit by the facts of the mesh; None if this is not that history."""
+
+    def needed_way(self, epoch: Epoch, after: int) -> Way | None:
+        """The same for an end that takes nothing more of an epoch without it, since its key has left; else None."""
 
     def forks(self) -> Mapping[bytes, int]:
         """How many epochs of each key are proven to have forked, of those with any."""

@@ -37,6 +37,17 @@ class FoundBlocks(NamedTuple):
     """From there."""
 
 
+class ShownWay(NamedTuple):
+    """A way as it is sent before pieces."""
+
+    way: Way
+    birth: Birth | None
+
+    @property
+    def message(self) -> ShowWay:
+        return ShowWay(self.way, b"" if self.birth is None else self.birth.encode())
+
+
 class ForkSearch:
     """A head of the other end is not ours at that seq: it is told where our runs of that epoch begin, the last one first.
 
@@ -151,9 +162,8 @@ class ForkSearch:
             if message.epoch in self._suspected:
                 self._say_heads(message.epoch, message.before)
             return
-        count = self._led.get(message.epoch, 0)
-        may_lead = self.other_reads_ways and count < MAX_LED
-        self._led[message.epoch] = count + may_lead
+        may_lead = self._may_lead(message.epoch)
+        self._led[message.epoch] = self._led.get(message.epoch, 0) + may_lead
         self._role.read(partial(_shown, message, may_lead), partial(self._on_shown, message.epoch))
 
     def _on_shown(self, epoch: Epoch, shown: FoundBlocks | None) -> None:
@@ -171,10 +181,23 @@ class ForkSearch:
 
     def lead(self, epoch: Epoch, theirs: EpochEnd) -> None:
         """Show the way to the limit of an epoch, if that is known here, to an end for which a fork cuts it at `theirs`."""
-        count = self._led.get(epoch, 0)
-        if self.other_reads_ways and count < MAX_LED:
-            self._led[epoch] = count + 1
+        if self._may_lead(epoch):
+            self._led[epoch] = self._led.get(epoch, 0) + 1
             self._role.read(partial(_way, epoch, theirs.seq), self._on_way)
+
+    def lead_anew(self, epoch: Epoch) -> None:
+        """Nothing of an epoch counts at the other end: show it the way, if its key has left, and that is what it waits for."""
+        if self._may_lead(epoch):
+            self._role.read(partial(needed_way, epoch, 0), self.send_way)
+
+    def send_way(self, shown: ShownWay | None) -> None:
+        """The other end takes pieces only along it."""
+        if shown is not None and self._may_lead(shown.way.epoch):
+            self._led[shown.way.epoch] = self._led.get(shown.way.epoch, 0) + 1
+            self._role.send(shown.message)
+
+    def _may_lead(self, epoch: Epoch) -> bool:
+        return self.other_reads_ways and self._led.get(epoch, 0) < MAX_LED
 
     def _on_way(self, way: Way | None) -> None:
         if way is not None:
@@ -208,6 +231,12 @@ def _nothing_follows(takens: Sequence[Taken]) -> None:
 
 def _way(epoch: Epoch, after: int, store: RunStore) -> Way | None:
     return store.way(epoch, after)
+
+
+def needed_way(epoch: Epoch, after: int, store: RunStore) -> ShownWay | None:
+    """What an end needs that has an epoch up to the entry `after`, to take more of it."""
+    way = store.needed_way(epoch, after)
+    return None if way is None else ShownWay(way, store.birth(epoch))
 
 
 def _proof(epoch: Epoch, store: RunStore) -> Proof | None:

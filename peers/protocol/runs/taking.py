@@ -151,7 +151,10 @@ class Taking:
         if isinstance(message, ShowBlocks):
             return CommitStep(partial(_compare, message), partial(self._on_compared, message))
         if isinstance(message, ShowWay):
-            return CommitStep(partial(_follow, message), _nothing_follows)
+            birth = _birth_of(message)
+            if message.way.epoch not in self._role.ends and not (birth and self._role.trusts(birth)):
+                return CommitStep(_nothing, _nothing_follows)
+            return CommitStep(partial(_follow, message, birth), _nothing_follows)
         proof = _decoded(message)
         self._other.proved(proof.birth.epoch, proof.mark)
         if proof.birth.epoch not in self._role.ends and not self._role.trusts(proof.birth):
@@ -332,8 +335,16 @@ def _compare(message: ShowBlocks, store: RunStore) -> Taken:
     return store.compare(message.birth, message.blocks)
 
 
-def _follow(message: ShowWay, store: RunStore) -> Taken:
-    return store.follow(message.way)
+def _follow(message: ShowWay, birth: Birth | None, store: RunStore) -> Taken:
+    return store.follow(message.way, birth)
+
+
+def _birth_of(message: ShowWay) -> Birth | None:
+    try:
+        birth = Birth.decode(message.birth) if message.birth else None
+    except ValueError as error:
+        raise BadPeer(f"it sent a birth that is none: {error}") from None
+    return birth if birth is not None and birth.epoch == message.way.epoch else None
 
 
 def _decoded(message: Prove) -> Proof:
