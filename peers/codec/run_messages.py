@@ -78,6 +78,9 @@ MAX_SUMMARIES = 64
 """Of one `summaries` that is sent."""
 READ_SUMMARIES = 256
 """The same of one that is read."""
+MAX_WAY_BIRTHS = 256
+"""Births of one `way`."""
+WireBirth = Annotated[bytes, Meta(min_length=BIRTH_BYTES, max_length=MAX_BIRTH_BYTES)]
 LinkName = Annotated[bytes, Meta(min_length=LINK_BYTES, max_length=LINK_BYTES)]
 
 _LABEL = b"peermesh hollow\0"
@@ -309,8 +312,9 @@ class ShowWay(RunMessage, frozen=True, tag="way"):
     """
 
     way: Way
-    birth: Annotated[bytes, Meta(max_length=MAX_BIRTH_BYTES)] = b""
-    """That of the epoch, which may be new to the receiver. Empty from earlier releases, which do not read it."""
+    births: Annotated[tuple[WireBirth, ...], Meta(max_length=MAX_WAY_BIRTHS)] = ()
+    """That of the epoch, and before it those of epochs that went on from it, the last one first: they may be new to the
+    receiver, and say up to where it counts. Earlier releases neither say nor read them."""
 
 
 class SayHollow(RunMessage, frozen=True, tag="hollow"):

@@ -33,9 +33,9 @@ Taking = Literal["taken", "known", "gap", "mismatch", "bad", "forked"]
 """What became of a piece.
 
 `taken`: all that was new of it; `known`: nothing of it was new, and what was known has the same head. All others changed
-nothing. `gap`: it begins after our end, or ends at a cut that is not known here, or waits for a way. `mismatch`: its signature is
-good, but its head is not ours: a changed entry or a fork. `bad`: nothing that the owner of the epoch signed. `forked`: it goes beyond the
-cut of a fork that is proven here, the limit that facts of the mesh set, or another history.
+nothing. `gap`: it begins after our end, or ends at a cut that is not known here, or waits for a way. `mismatch`: its signature
+is good, but its head is not ours: a changed entry or a fork. `bad`: nothing that the owner of the epoch signed. `forked`: it
+goes beyond the cut of a fork that is proven here, the limit that facts of the mesh set, or another history.
 """
 
 
@@ -106,6 +106,8 @@ class Limited(NamedTuple):
     """Its public key."""
     counts_more: bool = False
     """Whether entries that were here count now, and did not before."""
+    waits: bool = False
+    """Whether nothing of it counts before it is known what leads to its limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,11 +233,11 @@ class RunStore(KeptBeside, KeepsArrivals, Protocol):
     def compare(self, birth: Birth, blocks: Sequence[Block]) -> Taken:
         """Prove a fork if one of these genuine blocks and one of ours of the epoch exclude each other, as `prove`."""
 
-    def follow(self, way: Way, birth: Birth | None = None) -> Taken:
-        """Take an epoch along a way that leads where the facts of the mesh say: another history of it here is put aside.
+    def meet(self, births: Sequence[Birth]) -> Taken:
+        """Keep those births that are new here and that facts of the mesh, or the births before them, say the limits of."""
 
-        `birth` is that of the epoch, which may be new here.
-        """
+    def follow(self, way: Way) -> Taken:
+        """Take an epoch along a way that leads where the facts of the mesh say: another history of it here is put aside."""
 
     def part(self, epoch: Epoch, seq: int) -> Taken:
         """Count a legacy epoch only up to `seq`, since another log has others after it; as if its fork was proven there.
@@ -309,6 +311,12 @@ class RunStore(KeptBeside, KeepsArrivals, Protocol):
 
     def needed_way(self, epoch: Epoch, after: int) -> Way | None:
         """The same for an end that takes nothing more of an epoch without it, since its key has left; else None."""
+
+    def heirs(self, epoch: Epoch) -> list[Epoch]:
+        """The epochs that went on from one of a key that has left, and from those, the last one first.
+
+        Their births say up to where that counts, whether they count themselves or not.
+        """
 
     def forks(self) -> Mapping[bytes, int]:
         """How many epochs of each key are proven to have forked, of those with any."""

@@ -170,7 +170,9 @@ def _lead(source: RunStore, target: RunStore) -> None:
         way = source.way(epoch, end.seq) if end.mark else source.needed_way(epoch, end.seq)
         if way is not None:
             with target.transaction():
-                target.follow(way, source.birth(epoch))
+                births = [source.birth(each) for each in [*source.heirs(epoch), epoch]]
+                target.meet([birth for birth in births if birth is not None])
+                target.follow(way)
 
 
 def hollowed(piece: Piece, *seqs: int) -> Piece:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from peers.codec.run_messages import MAX_BLOCKS, MAX_HEADS, Heads, Prove, ShowBlocks, ShowWay
+from peers.codec.run_messages import MAX_BLOCKS, MAX_HEADS, MAX_WAY_BIRTHS, Heads, Prove, ShowBlocks, ShowWay
 from peers.events.dot import MAX_FOREIGN_SEQ, Epoch
 from peers.events.epoch import END_BYTES, NO_KEY, NOTHING, Birth, EpochEnd, legacy_mark
 from peers.events.proof import Block, Proof, Way
@@ -41,11 +41,14 @@ class ShownWay(NamedTuple):
     """A way as it is sent before pieces."""
 
     way: Way
-    birth: Birth | None
+    births: list[Birth]
+    """Of its epoch, and before that those of its heirs."""
 
-    @property
-    def message(self) -> ShowWay:
-        return ShowWay(self.way, b"" if self.birth is None else self.birth.encode())
+    def messages(self) -> Iterator[ShowWay]:
+        """Nearly always one."""
+        births = [birth.encode() for birth in self.births]
+        for at in range(0, max(1, len(births)), MAX_WAY_BIRTHS):
+            yield ShowWay(self.way, tuple(births[at : at + MAX_WAY_BIRTHS]))
 
 
 class ForkSearch:
@@ -188,13 +191,14 @@ class ForkSearch:
     def lead_anew(self, epoch: Epoch) -> None:
         """Nothing of an epoch counts at the other end: show it the way, if its key has left, and that is what it waits for."""
         if self._may_lead(epoch):
-            self._role.read(partial(needed_way, epoch, 0), self.send_way)
+            self._role.read(partial(needed_way, epoch, 0, frozenset()), self.send_way)
 
     def send_way(self, shown: ShownWay | None) -> None:
         """The other end takes pieces only along it."""
         if shown is not None and self._may_lead(shown.way.epoch):
             self._led[shown.way.epoch] = self._led.get(shown.way.epoch, 0) + 1
-            self._role.send(shown.message)
+            for message in shown.messages():
+                self._role.send(message)
 
     def _may_lead(self, epoch: Epoch) -> bool:
         return self.other_reads_ways and self._led.get(epoch, 0) < MAX_LED
@@ -233,10 +237,13 @@ def _way(epoch: Epoch, after: int, store: RunStore) -> Way | None:
     return store.way(epoch, after)
 
 
-def needed_way(epoch: Epoch, after: int, store: RunStore) -> ShownWay | None:
-    """What an end needs that has an epoch up to the entry `after`, to take more of it."""
+def needed_way(epoch: Epoch, after: int, known: Container[Epoch], store: RunStore) -> ShownWay | None:
+    """What an end needs that has an epoch up to the entry `after`, and the births of those that are `known`, to take more."""
     way = store.needed_way(epoch, after)
-    return None if way is None else ShownWay(way, store.birth(epoch))
+    if way is None:
+        return None
+    births = [store.birth(each) for each in [*store.heirs(epoch), epoch] if each not in known]
+    return ShownWay(way, [birth for birth in births if birth is not None])
 
 
 def _proof(epoch: Epoch, store: RunStore) -> Proof | None:

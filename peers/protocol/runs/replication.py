@@ -295,7 +295,7 @@ class Replication:
         if self.other.view is not None:
             self._behind.update(epoch for epoch in message.ends if self._lacked_of(epoch))
             for epoch, end in message.ends.items():
-                if end == NOTHING and epoch in self._role.ends:
+                if end == NOTHING and epoch in self._role.ends and epoch not in message.anew:
                     self._forks.lead_anew(epoch)
             if self._forks.look(message.ends):
                 self._role.on_doubt()

@@ -61,6 +61,8 @@ class Sending:
         self._begins_again = False
         self._led: set[Epoch] = set()
         """Epochs whose ways were looked for since the walk began, or began again."""
+        self._told_births: set[Epoch] = set()
+        """Of epochs that went on from these."""
         self._made: list[Pieces] = []
         """Messages of a page for which the window was not open: a page is one message, unless its runs are large."""
         self._made_of: tuple[Sequence[Change], int] | None = None
@@ -104,6 +106,7 @@ class Sending:
         if self._begins_again:
             self._begins_again = False
             self._led.clear()
+            self._told_births.clear()
             self._read = ()
             self.position = 0
 
@@ -187,8 +190,10 @@ class Sending:
         self, due: Sequence[Change], has: Mapping[Epoch, int], until: int, changes: Sequence[Change]
     ) -> None:
         """`has` says of the epochs of `due` how far the other end has them."""
-        led = frozenset(self._led)
-        self._role.read(partial(_page, due, has, until, self._role.page_bytes(), led), partial(self._on_page, changes))
+        page = partial(
+            _page, due, has, until, self._role.page_bytes(), frozenset(self._led), frozenset(self._told_births)
+        )
+        self._role.read(page, partial(self._on_page, changes))
 
     def _on_page(self, changes: Sequence[Change], page: RunPage) -> None:
         self._end_asking()
@@ -197,8 +202,9 @@ class Sending:
             if end is not None and end.mark:
                 self._forks.send_proof(proof)
         declined = self._other.declined
-        for way in page.ways:
-            self._forks.send_way(way)
+        for shown in page.ways:
+            self._told_births.update([birth.epoch for birth in shown.births])
+            self._forks.send_way(shown)
         for piece in page.pieces:
             self._led.add(piece.epoch)
             self._other.went(piece.epoch, piece.last)
@@ -257,14 +263,16 @@ def _page(
     until: int,
     max_bytes: int,
     led: Set[Epoch],
+    births: Set[Epoch],
     store: RunStore,
 ) -> RunPage:
     """Pieces for these changes, of which the other end has epochs up to `has`; as many as a message may hold.
 
-    With the ways of those epochs that need one, but for `led`.
+    With the ways of those epochs that need one, but for `led`, and the births that these need, but for `births`.
     """
     pieces: list[Piece] = []
     ways: dict[Epoch, ShownWay | None] = dict.fromkeys(led)
+    known = set(births)
     proofs: dict[Epoch, Proof] = {}
     sent = dict(has)
     ends = {change.dot[0]: change.dot[1] + change.length - 1 for change in due}
@@ -276,7 +284,8 @@ def _page(
                 until = change.position + max(sent[epoch] - seq, -1)
                 return RunPage(pieces, list(proofs.values()), until, [way for way in ways.values() if way])
             if epoch not in ways:
-                ways[epoch] = needed_way(epoch, sent[epoch], store)
+                ways[epoch] = needed_way(epoch, sent[epoch], known, store)
+                known |= {birth.epoch for way in [ways[epoch]] if way is not None for birth in way.births}
             piece = store.piece(epoch, sent[epoch] + 1, ends[epoch])
             if piece is None:
                 break  # what follows is not signed, or comes after a cut

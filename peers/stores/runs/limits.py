@@ -49,7 +49,8 @@ class LimitRules(EnteringRules):
 
     **Of a key that has left** nobody else says what it had written by then. Its fact names heads, of entries that it may write
     only later, or never. So one of its epochs *waits* until a history is known that gives the head at its limit, which was
-    fixed when the fact was signed: by a Way, or as the pieces that come lead there. Until then nothing of it counts, or is taken.
+    fixed when the fact was signed: by a Way, or as the pieces that come lead there. Until then nothing of it counts or is
+    taken.
     """
 
     def __init__(self) -> None:
@@ -62,6 +63,8 @@ class LimitRules(EnteringRules):
         """Of epochs that are not here up to their limits: the ways that lead there."""
         self._coming: dict[Epoch, Coming] = {}
         """Of epochs that wait, what came of them."""
+        self._missed: dict[Epoch, bool] = {}
+        """Epochs that wait, and of which something came that was not taken."""
 
     def roster(self) -> Roster | None:
         """As in the port."""
@@ -205,12 +208,13 @@ class LimitRules(EnteringRules):
         if not limited.is_led:
             self._remember(self._ways, row.epoch, None)
             self._remember(self._coming, row.epoch, None)
+            self._remember(self._missed, row.epoch, None)
         self._keep_epoch(limited, work)
         self._count_anew(row, limited, work)
         if row.seq or (limit is not None and limit.seq):
             before = work.limited.get(row.epoch)
             counts_more = limited.last > row.last or (before is not None and before.counts_more)
-            work.limited[row.epoch] = Limited(row.key, counts_more)
+            work.limited[row.epoch] = Limited(row.key, counts_more, limited.waits)
 
     def _count_anew(self, before: EpochRow, row: EpochRow, work: Work) -> None:
         """An epoch has another bound now: what is hollow, what is to be adopted, and where own entries go."""

@@ -101,9 +101,7 @@ class EpochRow(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def bound(self) -> Cut | None:
-        """The one of `cut` and `limit` with the smaller seq, only `limit` where it `is_led` or `waits`; None if it counts without
-        end.
-        """
+        """The one of `cut` and `limit` with the smaller seq, only `limit` where it `is_led` or `waits`; None if all counts."""
         limit, cut = self.limit, self.cut
         if self.is_led or self.waits:
             return limit

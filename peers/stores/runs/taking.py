@@ -195,6 +195,7 @@ class TakingRules(LimitRules):
             return row
         led = structs.replace(row, is_led=True, waits=False)
         self._remember(self._coming, row.epoch, None)
+        self._remember(self._missed, row.epoch, None)
         self._keep_epoch(led, work)
         self._count_anew(row, led, work)
         work.limited[row.epoch] = Limited(row.key, counts_more=row.seq > 0)

@@ -35,20 +35,32 @@ class WayRules(FactRules):
     be along the way, so no sender can give another history again.
 
     **Where a key has left**, see LimitRules, nobody has to have another history: what leads to the limit is taken as soon as
-    that is known. Pieces that come before are not taken, but their hashes are kept: when they lead to the limit, they are a way.
+    that is known.
+
+    **Pieces are a way** too, if they are not taken and follow each other to the limit: their hashes are kept. So it is enough
+    that they come twice, from an archive or from a release that shows no ways.
     """
 
     def _take_run(self, pieces: Sequence[Piece], work: Work) -> list[Taking]:
         outcomes = super()._take_run(pieces, work)
         for piece, outcome in zip(pieces, outcomes, strict=True):
             row = self._epochs.get(piece.epoch)
-            if outcome == "gap" and row is not None and row.waits:
-                self._note_coming(piece, row, work)
+            if (
+                row is None
+                or row.is_led
+                or row.limit is None
+                or not row.limit.seq
+                or outcome in ("taken", "known", "bad")
+            ):
+                continue
+            if row.waits:
+                self._remember(self._missed, row.epoch, True)
+            self._note_coming(piece, row, work)
         return outcomes
 
     def _note_coming(self, piece: Piece, row: EpochRow, work: Work) -> None:
-        """A piece of an epoch that waits was not taken: it may be a part of the way."""
-        limit, way = row.limit, self._ways.get(row.epoch)
+        """A piece of an epoch whose limit is said by facts was not taken: it may be a part of the way there."""
+        limit, way = (self._limits_of(row.key) or {}).get(row.epoch), self._ways.get(row.epoch)
         if limit is None:
             return
         if way is not None:
@@ -123,12 +135,30 @@ class WayRules(FactRules):
             return None
         return self.way(epoch, min(after, row.limit.seq))
 
-    def follow(self, way: Way, birth: Birth | None = None) -> Taken:
+    def heirs(self, epoch: Epoch) -> list[Epoch]:
+        """As in the port."""
+        row = self._epochs.get(epoch)
+        if row is None or not self._has_left(row.key):
+            return []
+        parents = {each.epoch: each.birth.parent.epoch for each in self._epochs.values() if each.key == row.key}
+        found = [epoch]
+        for at in found:  # it grows
+            found += [child for child, parent in parents.items() if parent == at and child not in found]
+        return found[:0:-1]
+
+    def meet(self, births: Sequence[Birth]) -> Taken:
         """As in the port."""
         with self._piece():
             work = Work()
-            if birth is not None and birth.epoch == way.epoch and way.epoch not in self._epochs:
-                self._meet_named(birth, work)
+            for birth in births:
+                if birth.epoch not in self._epochs:
+                    self._meet_named(birth, work)
+            return self._finish(work)
+
+    def follow(self, way: Way) -> Taken:
+        """As in the port."""
+        with self._piece():
+            work = Work()
             row = self._epochs.get(way.epoch)
             limits = self._limits_of(row.key) if row is not None else None
             limit = limits.get(way.epoch) if limits is not None else None
@@ -142,7 +172,10 @@ class WayRules(FactRules):
             return
         agreed = self._agreed(row, way.first - 1, heads)
         if row.waits and row.first == agreed + 1 <= row.seq < next(last for last in heads if last > agreed):
-            self._remember(self._ways, row.epoch, way)  # whether a part of a run belongs to it, the rest will say
+            if self._ways.get(row.epoch) != way:  # whether a part of a run belongs to it, the rest will say
+                self._remember(self._ways, row.epoch, way)
+                work.limited[row.epoch] = Limited(row.key, waits=True)
+                work.anew[row.epoch] = None
         else:
             self._lead(row, limit, way, agreed, work)
 
@@ -155,7 +188,10 @@ class WayRules(FactRules):
     def _lead(self, row: EpochRow, limit: Cut, way: Way, agreed: int, work: Work) -> None:
         """Take this epoch along a way from now on; it has the same entries up to `agreed`."""
         epoch, led = row.epoch, structs.replace(row, limit=limit, is_led=True, waits=False)
+        if agreed < row.seq or not row.waits or epoch in self._missed:
+            work.anew[epoch] = None
         self._remember(self._coming, epoch, None)
+        self._remember(self._missed, epoch, None)
         self._remember(self._ways, epoch, way if agreed < limit.seq else None)
         if agreed == row.seq:
             self._keep_epoch(led, work)
@@ -168,7 +204,6 @@ class WayRules(FactRules):
             self._put_epochs([begun])
             self._take_over(aside, begun, agreed, work)
         work.limited[epoch] = Limited(row.key, counts_more=agreed > row.last)
-        work.anew[epoch] = None
 
     def _put_aside(self, row: EpochRow, work: Work) -> EpochRow:
         """Give an epoch another name, under which it does not count."""
