@@ -157,7 +157,9 @@ class Taken:
     limited: Mapping[Epoch, Limited] = field(default_factory=dict)
     """Epochs that, by the facts of the mesh, count up to another entry than before, or are new and have such a limit."""
     anew: tuple[Epoch, ...] = ()
-    """Of `follow`: epochs that are taken anew from their ends on, whatever came before."""
+    """Epochs that are taken anew from their ends on, whatever came before."""
+    over: tuple[Epoch, ...] = ()
+    """Epochs of which more is to be taken over: call `take_over`."""
 
 
 class RunStore(KeptBeside, KeepsArrivals, Protocol):
@@ -238,6 +240,12 @@ class RunStore(KeptBeside, KeepsArrivals, Protocol):
 
     def follow(self, way: Way) -> Taken:
         """Take an epoch along a way that leads where the facts of the mesh say: another history of it here is put aside."""
+
+    def take_over(self, epoch: Epoch) -> Taken:
+        """Take over some more of the entries that another history, which was put aside, has in common with this one.
+
+        It need not be done to the end, for instance after a crash: what lacks then comes from others.
+        """
 
     def part(self, epoch: Epoch, seq: int) -> Taken:
         """Count a legacy epoch only up to `seq`, since another log has others after it; as if its fork was proven there.

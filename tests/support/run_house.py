@@ -13,6 +13,7 @@ from peers.events.entry import WAITS, Entry, encode_event
 from peers.events.epoch import NO_HEAD, NO_KEY, NOTHING, EpochEnd
 from peers.events.leaf import leaf_of
 from peers.events.piece import Piece
+from peers.events.proof import Way
 from peers.events.signature import KeySigner
 from peers.stores.run_store import Pen, RunStore, Taken, Taking
 from peers.stores.runs.memory import MemoryRunStore
@@ -172,7 +173,16 @@ def _lead(source: RunStore, target: RunStore) -> None:
             with target.transaction():
                 births = [source.birth(each) for each in [*source.heirs(epoch), epoch]]
                 target.meet([birth for birth in births if birth is not None])
-                target.follow(way)
+            follow(target, way)
+
+
+def follow(store: RunStore, way: Way) -> None:
+    """Each step in a transaction of its own."""
+    with store.transaction():
+        over = store.follow(way).over
+    while over:
+        with store.transaction():
+            over = store.take_over(*over).over
 
 
 def hollowed(piece: Piece, *seqs: int) -> Piece:

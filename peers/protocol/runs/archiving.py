@@ -165,6 +165,8 @@ class ArchivedFrames:
             takens += self._met(message, store)
             self._taken.append(self._take(message, store, clock_ms))
             takens += [self._taken[-1], *self._proven(store)]
+            while takens[-1].over:
+                takens += [store.take_over(epoch) for epoch in takens[-1].over]
         return takens
 
     def _met(self, message: Archived, store: RunStore) -> Iterator[Taken]:

@@ -121,7 +121,8 @@ class RunRules(WayRules):
             left = limit
             kinds: list[int] = []
             events: dict[int, Entry] = {}
-            epochs = sorted(self._unadopted)
+            taken_over = {aside for epoch, (aside, last) in self._over.items() if self._epochs[epoch].seq < last}
+            epochs = sorted(self._unadopted.keys() - taken_over)
             if roster is not None and not adopts_unknown:
                 epochs = [epoch for epoch in epochs if roster.knows(self._epochs[epoch].key)]
             for epoch in epochs:

@@ -63,6 +63,9 @@ class LimitRules(EnteringRules):
         """Of epochs that are not here up to their limits: the ways that lead there."""
         self._coming: dict[Epoch, Coming] = {}
         """Of epochs that wait, what came of them."""
+        self._over: dict[Epoch, tuple[Epoch, int]] = {}
+        """Epochs that are led now, with the names under which other histories of them were put aside, and the last entry that
+        is to be taken over from there."""
         self._missed: dict[Epoch, bool] = {}
         """Epochs that wait, and of which something came that was not taken."""
 
@@ -209,6 +212,7 @@ class LimitRules(EnteringRules):
             self._remember(self._ways, row.epoch, None)
             self._remember(self._coming, row.epoch, None)
             self._remember(self._missed, row.epoch, None)
+            self._remember(self._over, row.epoch, None)
         self._keep_epoch(limited, work)
         self._count_anew(row, limited, work)
         if row.seq or (limit is not None and limit.seq):

@@ -21,6 +21,8 @@ from peers.stores.runs.limits import MAX_WAYS, Coming, heads_of
 from peers.stores.runs.mesh_facts import FactRules
 from peers.stores.runs.rows import NOTHING_COUNTS, EpochRow, RunRow
 
+OVER_ENTRIES = 500
+"""Entries that are taken over in one step, but for the rest of a run."""
 MAX_COMING_BYTES = 272_000
 """Of the hashes of what came of an epoch that waits: as much as a way may have."""
 
@@ -188,7 +190,7 @@ class WayRules(FactRules):
     def _lead(self, row: EpochRow, limit: Cut, way: Way, agreed: int, work: Work) -> None:
         """Take this epoch along a way from now on; it has the same entries up to `agreed`."""
         epoch, led = row.epoch, structs.replace(row, limit=limit, is_led=True, waits=False)
-        if agreed < row.seq or not row.waits or epoch in self._missed:
+        if agreed == row.seq and (not row.waits or epoch in self._missed):
             work.anew[epoch] = None
         self._remember(self._coming, epoch, None)
         self._remember(self._missed, epoch, None)
@@ -202,8 +204,9 @@ class WayRules(FactRules):
             self._keep_epoch(begun, work)
             work.before[epoch] = row.end
             self._put_epochs([begun])
-            self._take_over(aside, begun, agreed, work)
-        work.limited[epoch] = Limited(row.key, counts_more=agreed > row.last)
+            self._remember(self._over, epoch, (aside.epoch, agreed))
+            self._take_over(begun, work)
+        work.limited.setdefault(epoch, Limited(row.key, counts_more=agreed > row.last))
 
     def _put_aside(self, row: EpochRow, work: Work) -> EpochRow:
         """Give an epoch another name, under which it does not count."""
@@ -226,15 +229,35 @@ class WayRules(FactRules):
             self._numbers.epoch = None
         return aside
 
-    def _take_over(self, aside: EpochRow, row: EpochRow, last: int, work: Work) -> None:
-        """Take the entries up to `last`, at which a run ends, from the history that was put aside."""
-        while row.seq < last:
-            run = self._run_row(aside.epoch, row.seq + 1)
-            items = self._items(aside.epoch, run.first, run.last)
-            refused = [each.dot[1] for each in self._hollow_in(aside.epoch, run.first, run.last) if each.is_refused]
+    def take_over(self, epoch: Epoch) -> Taken:
+        """As in the port."""
+        with self._piece():
+            work = Work()
+            row = self._epochs.get(epoch)
+            if row is not None and epoch in self._over:
+                self._take_over(row, work)
+            return self._finish(work)
+
+    def _take_over(self, row: EpochRow, work: Work) -> None:
+        """Take entries from the history that was put aside: it has some runs in common with this one.
+
+        Each stands for an event that is here, and is a row more of it: that is as slow as if it came from others.
+        """
+        aside, last = self._over[row.epoch]
+        until = min(last, row.seq + OVER_ENTRIES)
+        while row.seq < until:
+            run = self._run_row(aside, row.seq + 1)
+            items = self._items(aside, run.first, run.last)
+            refused = [each.dot[1] for each in self._hollow_in(aside, run.first, run.last) if each.is_refused]
             grown = self._numbers.last_position + len(items)
             row = structs.replace(row, seq=run.last, head=run.head, first=run.first, grown=grown)
             self._keep_epoch(row, work)
             self._put_runs([RunRow(row.epoch, *run[1:])])
             entering = Entering(row.epoch, run.first, run.kinds, items, leaves_at(items), frozenset(refused))
             self._enter(entering, work)
+        if row.seq < last:
+            work.over[row.epoch] = None
+        else:
+            self._remember(self._over, row.epoch, None)
+            work.anew[row.epoch] = None
+            work.limited[row.epoch] = Limited(row.key, counts_more=True)
