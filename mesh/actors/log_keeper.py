@@ -134,7 +134,8 @@ class LogKeeper(LoopActor):
         self._kept.open(log)
         self._look()
         if log.state.has_unadopted:
-            self._adopt_later()  # what a crash may have left
+            # What a crash may have left. In a mesh it may be that others know what makes it count.
+            self._adopt_later(MAX_ADOPT_MS if log.roster is None else MAX_ADOPT_BEYOND_MS)
         self._undo_neighbours = self._kept.neighbours.on_change(self._on_neighbours)
         self._on_neighbours()
         self._find_differing()
@@ -147,6 +148,9 @@ class LogKeeper(LoopActor):
         self._kept.publish(self._log.state, commit)
         if commit.taken.roster is not None:
             self._refuse(self._log)
+        if commit.taken.over and not self._is_closing:
+            epochs = commit.taken.over
+            self._log.write(lambda store: [store.take_over(epoch) for epoch in epochs])
         if commit.taken.proven:
             self._adopt_later()
         elif commit.taken.limited:

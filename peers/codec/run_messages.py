@@ -15,7 +15,17 @@ from peers.codec.pieces import Hash, RawPiece, Signature
 from peers.events.dot import Dot
 from peers.events.ends import Fingerprint
 from peers.events.entry import Entry
-from peers.events.epoch import BIRTH_BYTES, END_BYTES, KEY_BYTES, NAME_BYTES, NO_HEAD, Birth, EpochEnd, EpochName
+from peers.events.epoch import (
+    BIRTH_BYTES,
+    END_BYTES,
+    KEY_BYTES,
+    MAX_BIRTH_BYTES,
+    NAME_BYTES,
+    NO_HEAD,
+    Birth,
+    EpochEnd,
+    EpochName,
+)
 from peers.events.proof import Block, Way
 from peers.events.reconcile import NewestEnds
 from peers.facts.fact import Fact, WireFactId
@@ -68,6 +78,9 @@ MAX_SUMMARIES = 64
 """Of one `summaries` that is sent."""
 READ_SUMMARIES = 256
 """The same of one that is read."""
+MAX_WAY_BIRTHS = 256
+"""Births of one `way`."""
+WireBirth = Annotated[bytes, Meta(min_length=BIRTH_BYTES, max_length=MAX_BIRTH_BYTES)]
 LinkName = Annotated[bytes, Meta(min_length=LINK_BYTES, max_length=LINK_BYTES)]
 
 _LABEL = b"peermesh hollow\0"
@@ -292,12 +305,16 @@ class Prove(RunMessage, frozen=True, tag="proof"):
 
 
 class ShowWay(RunMessage, frozen=True, tag="way"):
-    """The heads of an epoch, of which the receiver says a fork, up to where the facts of the mesh say its head.
+    """The heads of an epoch up to where the facts of the mesh say its head, to a receiver that says a fork of it, or that takes
+    no more without it, since the key of the epoch has left.
 
     Only to an end whose greeting has `reads_ways`.
     """
 
     way: Way
+    births: Annotated[tuple[WireBirth, ...], Meta(max_length=MAX_WAY_BIRTHS)] = ()
+    """That of the epoch, and before it those of epochs that went on from it, the last one first: they may be new to the
+    receiver, and say up to where it counts. Earlier releases neither say nor read them."""
 
 
 class SayHollow(RunMessage, frozen=True, tag="hollow"):

@@ -144,6 +144,11 @@ class Way(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=Tr
         return heads
 
 
+def packed_step(run: RunHash) -> bytes:
+    """A whole run, as a way has it."""
+    return _STEP.pack(run.last - run.first + 1, run.inner)
+
+
 def parting(epoch: Epoch, one: Block, other: Block) -> Cut | None:
     """The cut of two blocks of one epoch that exclude each other, None if they do not.
 

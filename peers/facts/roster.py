@@ -28,7 +28,7 @@ class RosterRow(NamedTuple):
     source: str
     """The address that it joined from; empty without one."""
     cut: tuple[Tip, ...] = ()
-    """What counts of its epochs if it is revoked or has left: of each the highest that a fact says."""
+    """What counts of its epochs if it is revoked or has left: of each the highest that a fact says. See also `leaves`."""
 
 
 class Roster:
@@ -37,6 +37,8 @@ class Roster:
     - Only the mesh's key makes and revokes admins; admins make and revoke nodes, no admins.
     - Of an admin that is revoked all facts are void, but those that its revocations let stand.
     - A key that is revoked, or has left, is not in the mesh, whatever certificates it has.
+    - A key that says several times how much of it counts when it left has only what all of these name alike: else it could
+      go on writing, and leave again.
     """
 
     def __init__(self, mesh: bytes, facts: Iterable[Fact]) -> None:
@@ -65,6 +67,8 @@ class Roster:
         """Keys that are revoked or have left, also those without a certificate."""
         self.gone_by: dict[bytes, bytes] = {}
         """Of each of them, the key that said so first."""
+        self.leaves: dict[bytes, set[tuple[Tip, ...]]] = {}
+        """Of keys that have left: what counts of their epochs, by each fact of theirs that says so."""
         self.rows = self._rows(certificates, [fact for fact in known if isinstance(fact, (Revocation, Leave))])
         """All keys with a certificate, by key: admins first, then in the order of their times; last those without one that
         holds.
@@ -113,6 +117,8 @@ class Roster:
                 continue
             self.gone_by.setdefault(key, end.signer)
             states[key] = "left" if isinstance(end, Leave) else "revoked"
+            if isinstance(end, Leave):
+                self.leaves.setdefault(key, set()).add(end.cut)
             for tip in end.cut:
                 cuts[key][tip.epoch] = max(tip, cuts[key].get(tip.epoch, tip))
         rows: dict[bytes, RosterRow] = {}

@@ -33,9 +33,9 @@ Taking = Literal["taken", "known", "gap", "mismatch", "bad", "forked"]
 """What became of a piece.
 
 `taken`: all that was new of it; `known`: nothing of it was new, and what was known has the same head. All others changed
-nothing. `gap`: it begins after our end, or ends at a cut that is not known here. `mismatch`: its signature is good, but its
-head is not ours: a changed entry or a fork. `bad`: nothing that the owner of the epoch signed. `forked`: it goes beyond the
-cut of a fork that is proven here, the limit that facts of the mesh set, or another history.
+nothing. `gap`: it begins after our end, or ends at a cut that is not known here, or waits for a way. `mismatch`: its signature
+is good, but its head is not ours: a changed entry or a fork. `bad`: nothing that the owner of the epoch signed. `forked`: it
+goes beyond the cut of a fork that is proven here, the limit that facts of the mesh set, or another history.
 """
 
 
@@ -106,6 +106,8 @@ class Limited(NamedTuple):
     """Its public key."""
     counts_more: bool = False
     """Whether entries that were here count now, and did not before."""
+    waits: bool = False
+    """Whether nothing of it counts before it is known what leads to its limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,9 @@ class Taken:
     limited: Mapping[Epoch, Limited] = field(default_factory=dict)
     """Epochs that, by the facts of the mesh, count up to another entry than before, or are new and have such a limit."""
     anew: tuple[Epoch, ...] = ()
-    """Of `follow`: epochs that are taken anew from their ends on, whatever came before."""
+    """Epochs that are taken anew from their ends on, whatever came before."""
+    over: tuple[Epoch, ...] = ()
+    """Epochs of which more is to be taken over: call `take_over`."""
 
 
 class RunStore(KeptBeside, KeepsArrivals, Protocol):
@@ -231,8 +235,17 @@ class RunStore(KeptBeside, KeepsArrivals, Protocol):
     def compare(self, birth: Birth, blocks: Sequence[Block]) -> Taken:
         """Prove a fork if one of these genuine blocks and one of ours of the epoch exclude each other, as `prove`."""
 
+    def meet(self, births: Sequence[Birth]) -> Taken:
+        """Keep those births that are new here and that facts of the mesh, or the births before them, say the limits of."""
+
     def follow(self, way: Way) -> Taken:
         """Take an epoch along a way that leads where the facts of the mesh say: another history of it here is put aside."""
+
+    def take_over(self, epoch: Epoch) -> Taken:
+        """Take over some more of the entries that another history, which was put aside, has in common with this one.
+
+        It need not be done to the end, for instance after a crash: what lacks then comes from others.
+        """
 
     def part(self, epoch: Epoch, seq: int) -> Taken:
         """Count a legacy epoch only up to `seq`, since another log has others after it; as if its fork was proven there.
@@ -272,7 +285,9 @@ class RunStore(KeptBeside, KeepsArrivals, Protocol):
 
         - an epoch of a member counts without end; one of a key without a valid certificate does not count at all;
         - of a key that is revoked, or has left: an epoch that is a tip of its cut counts up to that tip; one that the
-          birth of a counting epoch names counts up to there; the others do not count, once the births of all tips are here.
+          birth of such an epoch names counts up to there; the others do not count, once the births of all tips are here;
+        - of a key that has left nothing of an epoch counts, and no more of it is taken, before it is known that it leads to
+          the head that is named there: by a way, or by the pieces that came, which are `gap` until then.
         """
 
     def roster(self) -> Roster | None:
@@ -301,6 +316,15 @@ class RunStore(KeptBeside, KeepsArrivals, Protocol):
 
     def way(self, epoch: Epoch, after: int) -> Way | None:
         """From the run after the entry `after` to the limit by the facts of the mesh; None if this is not that history."""
+
+    def needed_way(self, epoch: Epoch, after: int) -> Way | None:
+        """The same for an end that takes nothing more of an epoch without it, since its key has left; else None."""
+
+    def heirs(self, epoch: Epoch) -> list[Epoch]:
+        """The epochs that went on from one of a key that has left, and from those, the last one first.
+
+        Their births say up to where that counts, whether they count themselves or not.
+        """
 
     def forks(self) -> Mapping[bytes, int]:
         """How many epochs of each key are proven to have forked, of those with any."""

@@ -10,9 +10,10 @@ from msgspec import structs
 from peers.events.created import Created
 from peers.events.dot import Dot, Epoch
 from peers.events.entry import WAITS, Entry, encode_event
-from peers.events.epoch import NO_HEAD, NO_KEY, EpochEnd
+from peers.events.epoch import NO_HEAD, NO_KEY, NOTHING, EpochEnd
 from peers.events.leaf import leaf_of
 from peers.events.piece import Piece
+from peers.events.proof import Way
 from peers.events.signature import KeySigner
 from peers.stores.run_store import Pen, RunStore, Taken, Taking
 from peers.stores.runs.memory import MemoryRunStore
@@ -163,12 +164,25 @@ def _show(source: RunStore, target: RunStore) -> None:
 
 
 def _lead(source: RunStore, target: RunStore) -> None:
-    """Where a fork cuts an epoch of which the source has what the facts of the mesh name, it shows the way."""
-    for epoch, end in target.ends().items():
-        way = source.way(epoch, end.seq) if end.mark else None
+    """Where a fork cuts an epoch of which the source has what the facts of the mesh name, or it waits, the way is shown."""
+    ends = target.ends()
+    for epoch in source.ends():
+        end = ends.get(epoch, NOTHING)
+        way = source.way(epoch, end.seq) if end.mark else source.needed_way(epoch, end.seq)
         if way is not None:
             with target.transaction():
-                target.follow(way)
+                births = [source.birth(each) for each in [*source.heirs(epoch), epoch]]
+                target.meet([birth for birth in births if birth is not None])
+            follow(target, way)
+
+
+def follow(store: RunStore, way: Way) -> None:
+    """Each step in a transaction of its own."""
+    with store.transaction():
+        over = store.follow(way).over
+    while over:
+        with store.transaction():
+            over = store.take_over(*over).over
 
 
 def hollowed(piece: Piece, *seqs: int) -> Piece:

@@ -97,19 +97,27 @@ def _import_archive(
     left: dict[str, int] = {}
     try:
         header = read_header(first)
-        for frames in groups_of_frames(first, source):
-            taken = log.take(bytes.fromhex(header.mesh), frames)
-            entries, new, shown = entries + taken.entries, new + taken.new, shown + taken.shown
-            for why, count in taken.left.items():
-                left[why] = left.get(why, 0) + count
-            progress.at(entries, done=file_position(source.fileno()))
-            if taken.bad:
-                raise ValueError(f"{taken.bad}: take another copy of it")
+        begin = source.tell() if source.seekable() else None
+        goes_on = True
+        while goes_on:
+            before, left, entries = left, {}, 0
+            for frames in groups_of_frames(first, source):
+                taken = log.take(bytes.fromhex(header.mesh), frames)
+                entries, new, shown = entries + taken.entries, new + taken.new, shown + taken.shown
+                for why, count in taken.left.items():
+                    left[why] = left.get(why, 0) + count
+                progress.at(entries, done=file_position(source.fileno()))
+                if taken.bad:
+                    raise ValueError(f"{taken.bad}: take another copy of it")
+            # Entries below the cut of a key are taken only once it is known that they lead there: when all were seen.
+            goes_on = begin is not None and bool(left.keys() - {"stranger"}) and left != before
+            if goes_on and begin is not None:
+                source.seek(begin)
     except (ValueError, MeshError) as error:
-        before = (
+        said = (
             f"; {new} entries of what came before are new here, and stay: it can be imported again" if entries else ""
         )
-        raise MeshError(f"{name}: {error}{before}") from None
+        raise MeshError(f"{name}: {error}{said}") from None
     for why, count in left.items():
         with progress.hidden():
             output.complain(f"left out, since they {_LEFT.get(why, why)}: {output.counted(count, 'entry', 'entries')}")

@@ -21,6 +21,8 @@ from peers.stores.run_store import RunStore, Taken
 WALK_PIECES = 64
 """Pieces that are read at a time."""
 _WALK_CHANGES = 500
+MAX_HEIRS = 400
+"""Births of epochs beside those of the pieces of a record."""
 _BAD_FACT = "a fact of the mesh in it is not what was signed"
 _BAD_PROOF = "the proof of a fork in it does not hold"
 _CHANGED = "an entry in it is not what its writer signed"
@@ -46,9 +48,9 @@ def frames_of(store: RunStore) -> Iterator[tuple[bytes, int]]:
     for piece in _pieces_of(store):
         group.append(piece)
         if len(group) == WALK_PIECES:
-            yield from _frames(group, encoded)
+            yield from _frames(group, encoded, store)
             group.clear()
-    yield from _frames(group, encoded)
+    yield from _frames(group, encoded, store)
 
 
 def _groups_of(facts: Sequence[bytes]) -> Iterator[tuple[bytes, ...]]:
@@ -78,14 +80,16 @@ def _pieces_of(store: RunStore) -> Iterator[Piece]:
         after = changes[-1].position + changes[-1].length - 1
 
 
-def _frames(pieces: Sequence[Piece], encoded: EncodedPieces) -> Iterator[tuple[bytes, int]]:
-    """Of these pieces; what one has no room for comes after it."""
+def _frames(pieces: Sequence[Piece], encoded: EncodedPieces, store: RunStore) -> Iterator[tuple[bytes, int]]:
+    """Of these pieces; what one has no room for comes after it. Births are there also of epochs that went on from these."""
     encode = RunProtocol().encode
     raws = [encoded.of(piece) for piece in pieces]
     births = {piece.epoch: piece.birth for piece in pieces}
     for group in piece_groups(raws):
-        named = tuple({raw.epoch: births[raw.epoch] for raw in group}.values())
-        yield encode(Pieces(0, named, group)), sum([len(raw.kinds) for raw in group])
+        heirs = [heir for raw in group if raw.start == 1 for heir in store.heirs(raw.epoch)][:MAX_HEIRS]
+        named = {heir: birth for heir in heirs if (birth := store.birth(heir)) is not None}
+        named |= {raw.epoch: births[raw.epoch] for raw in group}
+        yield encode(Pieces(0, tuple(named.values()), group)), sum([len(raw.kinds) for raw in group])
     left_out = [
         ((piece.epoch, piece.start + at), item)
         for piece, raw in zip(pieces, raws, strict=True)
@@ -158,9 +162,16 @@ class ArchivedFrames:
         takens: list[Taken] = []
         for message in self._messages:
             self._offered.append([])
+            takens += self._met(message, store)
             self._taken.append(self._take(message, store, clock_ms))
             takens += [self._taken[-1], *self._proven(store)]
+            while takens[-1].over:
+                takens += [store.take_over(epoch) for epoch in takens[-1].over]
         return takens
+
+    def _met(self, message: Archived, store: RunStore) -> Iterator[Taken]:
+        if isinstance(message, Pieces) and store.roster() is not None:
+            yield store.meet(message.births)
 
     def _take(self, message: Archived, store: RunStore, clock_ms: int) -> Taken:
         if isinstance(message, Facts):

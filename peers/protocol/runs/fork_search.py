@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from peers.codec.run_messages import MAX_BLOCKS, MAX_HEADS, Heads, Prove, ShowBlocks, ShowWay
+from peers.codec.run_messages import MAX_BLOCKS, MAX_HEADS, MAX_WAY_BIRTHS, Heads, Prove, ShowBlocks, ShowWay
 from peers.events.dot import MAX_FOREIGN_SEQ, Epoch
 from peers.events.epoch import END_BYTES, NO_KEY, NOTHING, Birth, EpochEnd, legacy_mark
 from peers.events.proof import Block, Proof, Way
@@ -35,6 +35,20 @@ class FoundBlocks(NamedTuple):
     """The last seq, as far as the heads say it, at which both have the same."""
     way: Way | None = None
     """From there."""
+
+
+class ShownWay(NamedTuple):
+    """A way as it is sent before pieces."""
+
+    way: Way
+    births: list[Birth]
+    """Of its epoch, and before that those of its heirs."""
+
+    def messages(self) -> Iterator[ShowWay]:
+        """Nearly always one."""
+        births = [birth.encode() for birth in self.births]
+        for at in range(0, max(1, len(births)), MAX_WAY_BIRTHS):
+            yield ShowWay(self.way, tuple(births[at : at + MAX_WAY_BIRTHS]))
 
 
 class ForkSearch:
@@ -151,9 +165,8 @@ class ForkSearch:
             if message.epoch in self._suspected:
                 self._say_heads(message.epoch, message.before)
             return
-        count = self._led.get(message.epoch, 0)
-        may_lead = self.other_reads_ways and count < MAX_LED
-        self._led[message.epoch] = count + may_lead
+        may_lead = self._may_lead(message.epoch)
+        self._led[message.epoch] = self._led.get(message.epoch, 0) + may_lead
         self._role.read(partial(_shown, message, may_lead), partial(self._on_shown, message.epoch))
 
     def _on_shown(self, epoch: Epoch, shown: FoundBlocks | None) -> None:
@@ -171,10 +184,24 @@ class ForkSearch:
 
     def lead(self, epoch: Epoch, theirs: EpochEnd) -> None:
         """Show the way to the limit of an epoch, if that is known here, to an end for which a fork cuts it at `theirs`."""
-        count = self._led.get(epoch, 0)
-        if self.other_reads_ways and count < MAX_LED:
-            self._led[epoch] = count + 1
+        if self._may_lead(epoch):
+            self._led[epoch] = self._led.get(epoch, 0) + 1
             self._role.read(partial(_way, epoch, theirs.seq), self._on_way)
+
+    def lead_anew(self, epoch: Epoch) -> None:
+        """Nothing of an epoch counts at the other end: show it the way, if its key has left, and that is what it waits for."""
+        if self._may_lead(epoch):
+            self._role.read(partial(needed_way, epoch, 0, frozenset()), self.send_way)
+
+    def send_way(self, shown: ShownWay | None) -> None:
+        """The other end takes pieces only along it."""
+        if shown is not None and self._may_lead(shown.way.epoch):
+            self._led[shown.way.epoch] = self._led.get(shown.way.epoch, 0) + 1
+            for message in shown.messages():
+                self._role.send(message)
+
+    def _may_lead(self, epoch: Epoch) -> bool:
+        return self.other_reads_ways and self._led.get(epoch, 0) < MAX_LED
 
     def _on_way(self, way: Way | None) -> None:
         if way is not None:
@@ -208,6 +235,15 @@ def _nothing_follows(takens: Sequence[Taken]) -> None:
 
 def _way(epoch: Epoch, after: int, store: RunStore) -> Way | None:
     return store.way(epoch, after)
+
+
+def needed_way(epoch: Epoch, after: int, known: Container[Epoch], store: RunStore) -> ShownWay | None:
+    """What an end needs that has an epoch up to the entry `after`, and the births of those that are `known`, to take more."""
+    way = store.needed_way(epoch, after)
+    if way is None:
+        return None
+    births = [store.birth(each) for each in [*store.heirs(epoch), epoch] if each not in known]
+    return ShownWay(way, [birth for birth in births if birth is not None])
 
 
 def _proof(epoch: Epoch, store: RunStore) -> Proof | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from functools import partial
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from peers.events.dot import MAX_SEQ, Dot, Epoch
 from peers.events.piece import Piece
 from peers.events.proof import Proof
 from peers.events.run import RUN_ENTRIES
-from peers.protocol.runs.fork_search import ForkSearch
+from peers.protocol.runs.fork_search import ForkSearch, ShownWay, needed_way
 from peers.protocol.runs.other_end import OtherEnd, SendWindow
 from peers.protocol.runs.role import RunRole
 from peers.protocol.runs.wants import Wants
@@ -33,6 +33,8 @@ class RunPage(NamedTuple):
     """Of the epochs whose pieces end at a cut."""
     until: int
     """The position up to which it goes."""
+    ways: list[ShownWay]
+    """Of the epochs of keys that have left."""
 
 
 class Sending:
@@ -57,6 +59,10 @@ class Sending:
         self._read: tuple[Change, ...] = ()
         """Changes that were read, of which some are after `position`."""
         self._begins_again = False
+        self._led: set[Epoch] = set()
+        """Epochs whose ways were looked for since the walk began, or began again."""
+        self._told_births: set[Epoch] = set()
+        """Of epochs that went on from these."""
         self._made: list[Pieces] = []
         """Messages of a page for which the window was not open: a page is one message, unless its runs are large."""
         self._made_of: tuple[Sequence[Change], int] | None = None
@@ -99,6 +105,8 @@ class Sending:
         """Go back to the first position, if need be; not while an answer is awaited."""
         if self._begins_again:
             self._begins_again = False
+            self._led.clear()
+            self._told_births.clear()
             self._read = ()
             self.position = 0
 
@@ -182,7 +190,10 @@ class Sending:
         self, due: Sequence[Change], has: Mapping[Epoch, int], until: int, changes: Sequence[Change]
     ) -> None:
         """`has` says of the epochs of `due` how far the other end has them."""
-        self._role.read(partial(_page, due, has, until, self._role.page_bytes()), partial(self._on_page, changes))
+        page = partial(
+            _page, due, has, until, self._role.page_bytes(), frozenset(self._led), frozenset(self._told_births)
+        )
+        self._role.read(page, partial(self._on_page, changes))
 
     def _on_page(self, changes: Sequence[Change], page: RunPage) -> None:
         self._end_asking()
@@ -191,7 +202,11 @@ class Sending:
             if end is not None and end.mark:
                 self._forks.send_proof(proof)
         declined = self._other.declined
+        for shown in page.ways:
+            self._told_births.update([birth.epoch for birth in shown.births])
+            self._forks.send_way(shown)
         for piece in page.pieces:
+            self._led.add(piece.epoch)
             self._other.went(piece.epoch, piece.last)
             if piece.start == 1 or not piece.signature or piece.birth.key in declined:
                 self._begun.setdefault(piece.birth.key, set()).add(piece.epoch)
@@ -242,9 +257,22 @@ def _first_position(lacked: Sequence[Dot], last_position: int, store: RunStore) 
     return min([last_position + 1, *[at for dot in lacked if (at := store.position(dot)) is not None]])
 
 
-def _page(due: Sequence[Change], has: Mapping[Epoch, int], until: int, max_bytes: int, store: RunStore) -> RunPage:
-    """Pieces for these changes, of which the other end has epochs up to `has`; as many as a message may hold."""
+def _page(
+    due: Sequence[Change],
+    has: Mapping[Epoch, int],
+    until: int,
+    max_bytes: int,
+    led: Set[Epoch],
+    births: Set[Epoch],
+    store: RunStore,
+) -> RunPage:
+    """Pieces for these changes, of which the other end has epochs up to `has`; as many as a message may hold.
+
+    With the ways of those epochs that need one, but for `led`, and the births that these need, but for `births`.
+    """
     pieces: list[Piece] = []
+    ways: dict[Epoch, ShownWay | None] = dict.fromkeys(led)
+    known = set(births)
     proofs: dict[Epoch, Proof] = {}
     sent = dict(has)
     ends = {change.dot[0]: change.dot[1] + change.length - 1 for change in due}
@@ -253,7 +281,11 @@ def _page(due: Sequence[Change], has: Mapping[Epoch, int], until: int, max_bytes
         epoch, seq = change.dot
         while sent[epoch] < seq + change.length - 1:
             if size >= max_bytes or entries > MAX_TOGETHER - RUN_ENTRIES or len(pieces) == MAX_PIECES:
-                return RunPage(pieces, list(proofs.values()), change.position + max(sent[epoch] - seq, -1))
+                until = change.position + max(sent[epoch] - seq, -1)
+                return RunPage(pieces, list(proofs.values()), until, [way for way in ways.values() if way])
+            if epoch not in ways:
+                ways[epoch] = needed_way(epoch, sent[epoch], known, store)
+                known |= {birth.epoch for way in [ways[epoch]] if way is not None for birth in way.births}
             piece = store.piece(epoch, sent[epoch] + 1, ends[epoch])
             if piece is None:
                 break  # what follows is not signed, or comes after a cut
@@ -264,4 +296,4 @@ def _page(due: Sequence[Change], has: Mapping[Epoch, int], until: int, max_bytes
             sent[epoch] = piece.last
             entries += len(piece.items)
             size += size_of(piece.items)
-    return RunPage(pieces, list(proofs.values()), until)
+    return RunPage(pieces, list(proofs.values()), until, [way for way in ways.values() if way])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import accumulate
 from typing import NamedTuple
@@ -71,6 +72,8 @@ class Taking:
         self._declined: set[bytes] = set()
         self._refused: dict[Epoch, bytes] = {}
         """Epochs of which something was not taken, with the keys of those that were new here."""
+        self._known: set[Epoch] = set()
+        """Epochs of which nothing counts here yet, and the store knows the births."""
 
     @property
     def is_full(self) -> bool:
@@ -99,6 +102,7 @@ class Taking:
 
     def ask_again(self, limited: Mapping[Epoch, Limited]) -> None:
         """Up to where these count is another now: what was not taken before may come once more."""
+        self._known.update([epoch for epoch, now in limited.items() if now.waits])
         refused = {limited[epoch].key for epoch in self._refused.keys() & limited.keys()}
         keys = refused | ({now.key for now in limited.values()} & set(self._refused.values()))
         if keys:
@@ -151,7 +155,8 @@ class Taking:
         if isinstance(message, ShowBlocks):
             return CommitStep(partial(_compare, message), partial(self._on_compared, message))
         if isinstance(message, ShowWay):
-            return CommitStep(partial(_follow, message), _nothing_follows)
+            births = [birth for birth in _births_of(message) if self._role.trusts(birth)]
+            return CommitStep(partial(_follow, message, births), _nothing_follows)
         proof = _decoded(message)
         self._other.proved(proof.birth.epoch, proof.mark)
         if proof.birth.epoch not in self._role.ends and not self._role.trusts(proof.birth):
@@ -163,7 +168,7 @@ class Taking:
         pieces: list[RawPiece] = []
         for message in messages:
             births |= self._admitted({birth.epoch: birth for birth in message.births if birth.epoch not in births})
-            pieces += [piece for piece in message.pieces if piece.epoch in births or piece.epoch in self._role.ends]
+            pieces += [piece for piece in message.pieces if piece.epoch in births or self._has(piece.epoch)]
         for piece in pieces:
             self._other.coming[piece.epoch] = max(piece.last, self._other.coming.get(piece.epoch, 0))
         if not messages:
@@ -180,6 +185,9 @@ class Taking:
             entries = sum([len(piece.items) + BIRTH_ENTRIES * (piece.start == 1) for piece in some])
             self._steps.append(CommitStep(work, reaction, entries))
             count, declined = 1, 0
+
+    def _has(self, epoch: Epoch) -> bool:
+        return epoch in self._role.ends or epoch in self._known
 
     def _admitted(self, births: Mapping[Epoch, Birth]) -> dict[Epoch, Birth]:
         """Those that may begin here, or did; the others are declined."""
@@ -332,8 +340,17 @@ def _compare(message: ShowBlocks, store: RunStore) -> Taken:
     return store.compare(message.birth, message.blocks)
 
 
-def _follow(message: ShowWay, store: RunStore) -> Taken:
-    return store.follow(message.way)
+def _follow(message: ShowWay, births: Sequence[Birth], store: RunStore) -> Taken:
+    met = store.meet(births)
+    taken = store.follow(message.way)
+    return replace(taken, ends={**met.ends, **taken.ends}, limited={**met.limited, **taken.limited})
+
+
+def _births_of(message: ShowWay) -> list[Birth]:
+    try:
+        return [Birth.decode(data) for data in message.births]
+    except ValueError as error:
+        raise BadPeer(f"it sent a birth that is none: {error}") from None
 
 
 def _decoded(message: Prove) -> Proof:

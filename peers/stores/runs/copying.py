@@ -37,6 +37,7 @@ class Work:
     proven: dict[Epoch, None] = field(default_factory=dict)
     limited: dict[Epoch, Limited] = field(default_factory=dict)
     anew: dict[Epoch, None] = field(default_factory=dict)
+    over: dict[Epoch, None] = field(default_factory=dict)
     waiting: list[Entry] = field(default_factory=list)
     is_revised: bool = False
     replaced: dict[Created, Entry] = field(default_factory=dict)

@@ -294,6 +294,7 @@ class EnteringRules(CopyRules):
             proven=tuple(work.proven),
             limited=work.limited,
             anew=tuple(work.anew),
+            over=tuple(work.over),
             forks={
                 key: self._forks[key] for row in rows if row.epoch in work.proven and (key := row.key) in self._forks
             },

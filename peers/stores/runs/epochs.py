@@ -347,7 +347,8 @@ def leaves_at(items: Items) -> list[bytes]:
 def without_limit(row: EpochRow) -> EpochRow:
     """A row as it is on disk; one that is aside never counts."""
     limit = NOTHING_COUNTS if row.is_aside else None
-    return row if row.limit == limit and not row.is_led else replace(row, limit=limit, is_led=False)
+    is_without = row.limit == limit and not row.is_led and not row.waits
+    return row if is_without else replace(row, limit=limit, is_led=False, waits=False)
 
 
 def _ranges(dots: Sequence[Dot]) -> Iterator[tuple[Epoch, int, int]]:

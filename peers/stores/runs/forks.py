@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from msgspec import structs
 
@@ -10,7 +10,7 @@ from peers.events.dot import Epoch
 from peers.events.entry import Entry
 from peers.events.epoch import NO_HEAD, NO_KEY, Birth, legacy_mark
 from peers.events.leaf import leaves_of
-from peers.events.proof import MAX_WAY_RUNS, Block, Cut, Proof, Way, parting
+from peers.events.proof import Block, Cut, Proof, parting
 from peers.events.run import (
     ADOPTED_CERTIFICATE,
     ADOPTED_FORK,
@@ -20,26 +20,17 @@ from peers.events.run import (
     OWN,
 )
 from peers.facts.roster import Roster
-from peers.stores.run_store import Limited, Pen, Taken
+from peers.stores.run_store import Pen, Taken
 from peers.stores.runs.copying import Work
-from peers.stores.runs.entering import Entering
-from peers.stores.runs.epochs import leaves_at
-from peers.stores.runs.limits import MAX_WAYS
-from peers.stores.runs.mesh_facts import FactRules
-from peers.stores.runs.rows import NOTHING_COUNTS, EpochRow, RunRow
+from peers.stores.runs.rows import EpochRow, RunRow
+from peers.stores.runs.ways import WayRules
 from peers.stores.store import CLEAN_EVENTS
 
 
-class RunRules(FactRules):
+class RunRules(WayRules):
     """All rules of a store of runs.
 
     Of several proofs of a fork that with the smaller (cut, mark) is kept, so all stores that know them keep the same one.
-
-    **Where the facts of the mesh name the history.** The cut of a revocation says the head of an epoch at its limit. So of the
-    histories that its key has signed one is *led*: it counts up to the limit, whatever is proven. Who has it shows the way, see
-    Way. Who has another one then puts that aside, under another name, where it never counts: what was shown stays shown,
-    and is adopted as what is after a limit. The entries that both have are taken over at once; those that follow have to
-    be along the way, so no sender can give another history again.
     """
 
     def prove(self, proof: Proof) -> Taken:
@@ -120,96 +111,6 @@ class RunRules(FactRules):
                 yield run
             seq = run.last + 1
 
-    def way(self, epoch: Epoch, after: int) -> Way | None:
-        """As in the port."""
-        row = self._epochs.get(epoch)
-        if row is None or row.limit is None or not row.is_led:
-            return None
-        known, last = self._ways.get(epoch), row.limit.seq
-        if known is not None or not 0 <= after < last:
-            return known
-        steps: list[tuple[int, bytes]] = []
-        run = first = self._run_row(epoch, after + 1)
-        while True:
-            end = min(run.last, last)
-            steps.append((end - run.first + 1, self._hash_up_to(run, end).inner))
-            if end == last:
-                return Way.of(epoch, first.first, first.before, steps)
-            if len(steps) == MAX_WAY_RUNS:
-                return None
-            run = self._run_row(epoch, end + 1)
-
-    def follow(self, way: Way) -> Taken:
-        """As in the port."""
-        with self._piece():
-            work = Work()
-            row = self._epochs.get(way.epoch)
-            limits = self._limits_of(row.key) if row is not None else None
-            limit = limits.get(way.epoch) if limits is not None else None
-            if row is None or limit is None or row.is_led or len(self._ways) >= MAX_WAYS:
-                return self._finish(work)
-            heads = way.heads() if self.head(way.epoch, way.first - 1) == way.before else {}
-            if heads and next(reversed(heads.items())) == limit:
-                self._lead(row, limit, way, self._agreed(row, way.first - 1, heads), work)
-            return self._finish(work)
-
-    def _agreed(self, row: EpochRow, seq: int, heads: Mapping[int, bytes]) -> int:
-        """The last entry at which a run ends, and ours has the same head, if it does at `seq`."""
-        while seq < row.seq and (run := self._run_row(row.epoch, seq + 1)) and heads.get(run.last) == run.head:
-            seq = run.last
-        return seq
-
-    def _lead(self, row: EpochRow, limit: Cut, way: Way, agreed: int, work: Work) -> None:
-        """Take this epoch along a way from now on; it has the same entries up to `agreed`."""
-        epoch, led = row.epoch, structs.replace(row, limit=limit, is_led=True)
-        self._remember(self._ways, epoch, way)
-        if agreed == row.seq:
-            self._keep_epoch(led, work)
-            self._count_anew(row, led, work)
-        else:
-            aside = self._put_aside(row, work)
-            begun = EpochRow(epoch, row.born, cut=row.cut, mark=row.mark, limit=limit, is_led=True)
-            self._keep_epoch(begun, work)
-            work.before[epoch] = row.end
-            self._put_epochs([begun])
-            self._take_over(aside, begun, agreed, work)
-        work.limited[epoch] = Limited(row.key, counts_more=agreed > row.last)
-        work.anew[epoch] = None
-
-    def _put_aside(self, row: EpochRow, work: Work) -> EpochRow:
-        """Give an epoch another name, under which it does not count."""
-        name = f"{row.epoch}{row.grown:016x}"  # no other epoch has it
-        proof = self._proof_of(row.epoch) if row.cut is not None else None
-        self._rename_epoch(row.epoch, name)
-        named = structs.replace(row, epoch=name)
-        aside = structs.replace(named, cut=None, mark=b"", limit=NOTHING_COUNTS, is_led=False)
-        for table in (self._epochs, self._open_runs, self._unadopted):
-            self._remember(table, row.epoch, None)
-        self._keep_epoch(aside, work)
-        self._put_epochs([aside])
-        if proof is not None:
-            self._put_proof(proof)
-        if row.epoch in self._vouching:
-            self._vouching.add(name)
-        self._count_anew(named, aside, work)
-        self._remember(self._unadopted, name, 1)
-        if row.epoch == self._numbers.epoch:
-            self._numbers.epoch = None
-        return aside
-
-    def _take_over(self, aside: EpochRow, row: EpochRow, last: int, work: Work) -> None:
-        """Take the entries up to `last`, at which a run ends, from the history that was put aside."""
-        while row.seq < last:
-            run = self._run_row(aside.epoch, row.seq + 1)
-            items = self._items(aside.epoch, run.first, run.last)
-            refused = [each.dot[1] for each in self._hollow_in(aside.epoch, run.first, run.last) if each.is_refused]
-            grown = self._numbers.last_position + len(items)
-            row = structs.replace(row, seq=run.last, head=run.head, first=run.first, grown=grown)
-            self._keep_epoch(row, work)
-            self._put_runs([RunRow(row.epoch, *run[1:])])
-            entering = Entering(row.epoch, run.first, run.kinds, items, leaves_at(items), frozenset(refused))
-            self._enter(entering, work)
-
     def adopt(self, pen: Pen, limit: int = CLEAN_EVENTS, *, adopts_unknown: bool = True) -> Taken:
         """As in the port."""
         roster = self.roster()
@@ -220,7 +121,8 @@ class RunRules(FactRules):
             left = limit
             kinds: list[int] = []
             events: dict[int, Entry] = {}
-            epochs = sorted(self._unadopted)
+            taken_over = {aside for epoch, (aside, last) in self._over.items() if self._epochs[epoch].seq < last}
+            epochs = sorted(self._unadopted.keys() - taken_over)
             if roster is not None and not adopts_unknown:
                 epochs = [epoch for epoch in epochs if roster.knows(self._epochs[epoch].key)]
             for epoch in epochs:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 from msgspec import structs
 
@@ -11,7 +12,9 @@ from peers.events.dot import Epoch
 from peers.events.epoch import Birth, Parent
 from peers.events.piece import Piece
 from peers.events.proof import Cut, Way
+from peers.events.run import RunHash
 from peers.events.signature import is_signed
+from peers.facts.fact import Tip
 from peers.facts.roster import Roster
 from peers.stores.run_store import Limited, Pen
 from peers.stores.runs.copying import Work
@@ -23,13 +26,31 @@ MAX_WAYS = 64
 """Epochs that are being taken along a way."""
 
 
-_heads_of = lru_cache(maxsize=8)(Way.heads)
+heads_of = lru_cache(maxsize=8)(Way.heads)
+
+
+class Coming(NamedTuple):
+    """Runs of an epoch that waits, as they came one after the other from our end on: a way, once they come to its limit."""
+
+    first: int
+    """Of the first run."""
+    before: bytes
+    """The head before it."""
+    steps: bytes
+    """As in Way, but for the last run."""
+    run: RunHash
+    """The last one. Never changed in place."""
 
 
 class LimitRules(EnteringRules):
     """Keeps `EpochRow.limit`: it is found when an epoch begins, and anew when facts or births of its key come.
 
     Entries after it are kept. They count once more facts raise it, whatever the order in which all that came.
+
+    **Of a key that has left** nobody else says what it had written by then. Its fact names heads, of entries that it may write
+    only later, or never. So one of its epochs *waits* until a history is known that gives the head at its limit, which was
+    fixed when the fact was signed: by a Way, or as the pieces that come lead there. Until then nothing of it counts or is
+    taken.
     """
 
     def __init__(self) -> None:
@@ -40,6 +61,13 @@ class LimitRules(EnteringRules):
         """That of the mesh, once a fact is known."""
         self._ways: dict[Epoch, Way] = {}
         """Of epochs that are not here up to their limits: the ways that lead there."""
+        self._coming: dict[Epoch, Coming] = {}
+        """Of epochs that wait, what came of them."""
+        self._over: dict[Epoch, tuple[Epoch, int]] = {}
+        """Epochs that are led now, with the names under which other histories of them were put aside, and the last entry that
+        is to be taken over from there."""
+        self._missed: dict[Epoch, bool] = {}
+        """Epochs that wait, and of which something came that was not taken."""
 
     def roster(self) -> Roster | None:
         """As in the port."""
@@ -85,10 +113,25 @@ class LimitRules(EnteringRules):
         tips = None if roster is None else roster.cut_of(birth.key)
         if not tips or birth.epoch != piece.epoch:
             return
-        is_named = piece.epoch in {tip.epoch for tip in tips} or piece.epoch in (self._limits_of(birth.key) or ())
-        if is_named or is_signed(birth.key, piece.epoch, piece.last, piece.head, piece.signature):
-            self._keep_epoch(EpochRow(piece.epoch, birth.encode()), work)
-            self._judge(work, {birth.key})
+        if not self._meet_named(birth, work) and is_signed(
+            birth.key, piece.epoch, piece.last, piece.head, piece.signature
+        ):
+            self._keep_birth(birth, work)
+
+    def _meet_named(self, birth: Birth, work: Work) -> bool:
+        """Keep a birth that is new here, if the facts or the births of other epochs of its key name it."""
+        roster = self.roster()
+        tips = None if roster is None else roster.cut_of(birth.key)
+        is_named = bool(tips) and (
+            birth.epoch in {tip.epoch for tip in tips or ()} or birth.epoch in (self._limits_of(birth.key) or ())
+        )
+        if is_named:
+            self._keep_birth(birth, work)
+        return is_named
+
+    def _keep_birth(self, birth: Birth, work: Work) -> None:
+        self._keep_epoch(EpochRow(birth.epoch, birth.encode()), work)
+        self._judge(work, {birth.key})
 
     def _judge(self, work: Work, keys: Collection[bytes] | None = None) -> None:
         """Find out up to where the epochs of these keys count now, or all epochs."""
@@ -104,30 +147,40 @@ class LimitRules(EnteringRules):
         """Up to where epochs of a key count, and the others do not; None: all do, or that is not known yet.
 
         An epoch from which a tip goes on counts up to the entry that the birth names, also before that entry is here: else a
-        newcomer could not take it piece by piece. So the key can still write an ancestor that no node has, and that it made up.
-        `tips` names no epoch with such an ancestor; what a leaving node says itself may, until an admin revokes its key.
+        newcomer could not take it piece by piece. `tips` names no epoch with an ancestor that no node has; what a leaving node
+        says itself may, but that waits for ever.
         """
         roster = self.roster()
         tips = None if roster is None else roster.cut_of(key)
         if roster is None or tips is None:
             return None
-        # What a leaving node says itself may name an epoch that never was: it does not make the others count for ever.
-        if roster.gone.get(key) != "left" and any(tip.epoch not in self._epochs for tip in tips):
+        if self._has_left(key) and tips:
+            first, *more = [self._limits_by(cut, key) for cut in sorted(roster.leaves[key])]
+            return {epoch: cut for epoch, cut in first.items() if all(limits.get(epoch) == cut for limits in more)}
+        if any(tip.epoch not in self._epochs for tip in tips):
             return None
+        return self._limits_by(tips, key)
+
+    def _has_left(self, key: bytes) -> bool:
+        roster = self.roster()
+        return roster is not None and roster.gone.get(key) == "left"
+
+    def _limits_by(self, tips: Sequence[Tip], key: bytes) -> dict[Epoch, Cut]:
+        """Up to where epochs of a key count by these tips, and by the births of those that are here."""
         limits = {tip.epoch: Cut(tip.seq, tip.head) for tip in tips}
         todo = list(limits)
         while todo:
             parent = self._parent_of(todo.pop(), key)
             if parent.seq and parent.epoch not in limits:
                 todo.append(parent.epoch)
-            if parent.seq and (parent.epoch not in limits or limits[parent.epoch].seq < parent.seq):
-                limits[parent.epoch] = Cut(parent.seq, parent.head)
+            if parent.seq:
+                limits[parent.epoch] = max(Cut(parent.seq, parent.head), limits.get(parent.epoch, NOTHING_COUNTS))
         return limits
 
     def _heads_of_way(self, row: EpochRow) -> dict[int, bytes]:
         """The heads at which pieces have to end while an epoch is taken along a way; empty without one."""
-        way = self._ways.get(row.epoch) if row.is_led else None
-        return {} if way is None else _heads_of(way)
+        way = self._ways.get(row.epoch) if row.is_led or row.waits else None
+        return {} if way is None else heads_of(way)
 
     def _parent_of(self, epoch: Epoch, key: bytes) -> Parent:
         row = self._epochs.get(epoch)
@@ -140,11 +193,16 @@ class LimitRules(EnteringRules):
             return without_limit(row)
         stated = of_key.get(row.epoch, NOTHING_COUNTS)
         limit = row.limit
-        if limit is None or not limit.seq == stated.seq <= row.seq:
+        if limit is None or row.waits or not limit.seq == stated.seq <= row.seq:
             limit = Cut(stated.seq, self.head(row.epoch, stated.seq) or stated.head)
         is_here = 0 < limit.seq <= row.seq
         is_led = limit.head == stated.head if is_here else row.is_led and limit == row.limit
-        return row if (limit, is_led) == (row.limit, row.is_led) else structs.replace(row, limit=limit, is_led=is_led)
+        waits = stated.seq > 0 and not is_led and self._has_left(row.key)
+        if waits:
+            limit = stated
+        if (limit, is_led, waits) == (row.limit, row.is_led, row.waits):
+            return row
+        return structs.replace(row, limit=limit, is_led=is_led, waits=waits)
 
     def _limit(self, row: EpochRow, limited: EpochRow, work: Work) -> None:
         limit = limited.limit
@@ -152,12 +210,15 @@ class LimitRules(EnteringRules):
             return
         if not limited.is_led:
             self._remember(self._ways, row.epoch, None)
+            self._remember(self._coming, row.epoch, None)
+            self._remember(self._missed, row.epoch, None)
+            self._remember(self._over, row.epoch, None)
         self._keep_epoch(limited, work)
         self._count_anew(row, limited, work)
         if row.seq or (limit is not None and limit.seq):
             before = work.limited.get(row.epoch)
             counts_more = limited.last > row.last or (before is not None and before.counts_more)
-            work.limited[row.epoch] = Limited(row.key, counts_more)
+            work.limited[row.epoch] = Limited(row.key, counts_more, limited.waits)
 
     def _count_anew(self, before: EpochRow, row: EpochRow, work: Work) -> None:
         """An epoch has another bound now: what is hollow, what is to be adopted, and where own entries go."""

@@ -81,6 +81,8 @@ class EpochRow(msgspec.Struct, frozen=True, gc=False):
     """The last entry that counts by the facts of the mesh, and its head. Not on disk: it follows from facts and births."""
     is_led: bool = False
     """Whether this is the history that these facts name, so that `cut` does not matter. Not kept on disk."""
+    waits: bool = False
+    """Whether nothing of it counts before it `is_led`, since its key stated `limit` itself when it left. Not kept on disk."""
 
     @property
     def birth(self) -> Birth:
@@ -99,9 +101,9 @@ class EpochRow(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def bound(self) -> Cut | None:
-        """The one of `cut` and `limit` with the smaller seq, only `limit` where `is_led`; None if it counts without end."""
+        """The one of `cut` and `limit` with the smaller seq, only `limit` where it `is_led` or `waits`; None if all counts."""
         limit, cut = self.limit, self.cut
-        if self.is_led:
+        if self.is_led or self.waits:
             return limit
         return cut if limit is None or (cut is not None and cut.seq <= limit.seq) else limit
 
@@ -109,17 +111,17 @@ class EpochRow(msgspec.Struct, frozen=True, gc=False):
     def last(self) -> int:
         """Seq of the last entry that counts."""
         bound = None if self.cut is None and self.limit is None else self.bound  # asked for at each commit
-        return self.seq if bound is None else min(self.seq, bound.seq)
+        return self.seq if bound is None else 0 if self.waits else min(self.seq, bound.seq)
 
     def counts(self, seq: int) -> bool:
         """Whether an entry with this seq is not after the bound."""
         is_cut = self.cut is not None and seq > self.cut.seq and not self.is_led
-        return not is_cut and (self.limit is None or seq <= self.limit.seq)
+        return not is_cut and not self.waits and (self.limit is None or seq <= self.limit.seq)
 
     @property
     def end(self) -> EpochEnd:
         """What a vector says of it. It is NOTHING, also for a fork, if by the facts of the mesh no entry counts."""
-        if self.limit is not None and not self.limit.seq:
+        if self.limit is not None and (self.waits or not self.limit.seq):
             return NOTHING
         bound = None if self.cut is None and self.limit is None else self.bound
         head = bound.head if bound is not None and bound.seq <= self.seq else self.head

@@ -15,7 +15,7 @@ from peers.events.piece import Piece
 from peers.events.proof import Cut
 from peers.events.run import KINDS, OWN, RUN_ENTRIES, VOUCHED, RunHash
 from peers.events.signature import SIGNATURE_BYTES, is_signed
-from peers.stores.run_store import Taken, Taking
+from peers.stores.run_store import Limited, Taken, Taking
 from peers.stores.runs.copying import Work
 from peers.stores.runs.entering import Entering
 from peers.stores.runs.epochs import OpenRun
@@ -120,7 +120,8 @@ class TakingRules(LimitRules):
         if grown is None:
             return "bad"
         if way and way[last] != grown.head:
-            return "bad" if way[last] == piece.head else _mismatch(piece, row)
+            is_mixed = row.waits and piece.first <= row.seq  # a part of the run that is here may be of another history
+            return "bad" if way[last] == piece.head and not is_mixed else _mismatch(piece, row)
         if (last, grown.head) == bound:
             grown.is_at_cut = True
             if last < piece.last or not grown.is_signed:
@@ -132,7 +133,7 @@ class TakingRules(LimitRules):
             )
         if last < piece.last or grown.head != piece.head:
             return _mismatch(piece, row)
-        return grown if piece.signature or grown.is_legacy else "gap"
+        return grown if (piece.signature or grown.is_legacy) and (way or not row.waits) else "gap"
 
     def _head_at(self, growth: _Growth, seq: int) -> bytes | None:
         """The head at an entry up to the end of `growth`."""
@@ -159,7 +160,7 @@ class TakingRules(LimitRules):
 
     def _grow(self, growth: _Growth, work: Work) -> None:
         """Write what was weighed and verified."""
-        row, run = growth.row, growth.run
+        row, run = self._proven_row(growth.row, work), growth.run
         assert run is not None, "a piece that is taken has a run"
         grown = self._numbers.last_position + len(growth.kinds)
         limit, is_led = row.limit, row.is_led
@@ -187,6 +188,18 @@ class TakingRules(LimitRules):
             self._enter(entering, work)
         if row.epoch == self._numbers.epoch:
             self._numbers.epoch = None
+
+    def _proven_row(self, row: EpochRow, work: Work) -> EpochRow:
+        """A piece of an epoch that waits is taken: with it, what is here leads to its limit."""
+        if not row.waits:
+            return row
+        led = structs.replace(row, is_led=True, waits=False)
+        self._remember(self._coming, row.epoch, None)
+        self._remember(self._missed, row.epoch, None)
+        self._keep_epoch(led, work)
+        self._count_anew(row, led, work)
+        work.limited[row.epoch] = Limited(row.key, counts_more=row.seq > 0)
+        return led
 
     def _keep_last_run(self, run: OpenRun, signature: bytes) -> None:
         """Write the row of a run that grew."""
@@ -255,4 +268,4 @@ def _mismatch(piece: Piece, row: EpochRow) -> Taking:
     is_unsigned = not piece.signature and row.limit is not None and row.limit.seq == piece.last
     if not is_unsigned and not is_signed(piece.birth.key, piece.epoch, piece.last, piece.head, piece.signature):
         return "bad"
-    return "forked" if row.is_led else "mismatch"
+    return "gap" if row.waits else "forked" if row.is_led else "mismatch"

@@ -166,6 +166,8 @@ class Home:
                 self.ends.set(epoch, end)
             self.fills += sum(change.is_fill for change in taken.changes)
             self.is_adopting = self.is_adopting or bool(taken.proven or taken.limited)
+            for epoch in taken.over:
+                self.write(lambda store, epoch=epoch: [store.take_over(epoch)])
         self.epoch, self.last_position = state.epoch, state.last_position
         self.begun.add(self.epoch)
         for taken in takens:

@@ -30,6 +30,7 @@ LIMITS = {
     "MAX_NEWEST": 1,
     "LIST_NAMES": 2,
     "LOOKED_UP": 2,
+    "OVER_ENTRIES": 5,
 }
 MODULES = (
     "peers.events.run",
@@ -38,6 +39,7 @@ MODULES = (
     "peers.stores.runs.taking",
     "peers.codec.runs",
     "peers.stores.runs.writing",
+    "peers.stores.runs.ways",
     "peers.protocol.runs.replication",
     "peers.protocol.runs.sending",
     "peers.protocol.runs.taking",
@@ -47,7 +49,7 @@ MODULES = (
     "peers.protocol.runs.wants",
 )
 
-SIGNED = ("peers.stores.runs.taking", "peers.events.proof", "peers.protocol.runs.replication")
+SIGNED = ("peers.stores.runs.taking", "peers.stores.runs.ways", "peers.events.proof", "peers.protocol.runs.replication")
 _is_signed = lru_cache(100_000)(is_signed)
 
 

@@ -15,8 +15,11 @@ from peers.events.run import RUN_BYTES, RUN_ENTRIES
 from peers.protocol.runs.archiving import ArchivedFrames, TakenArchive, frames_of
 from peers.stores.run_store import RunStore
 from peers.stores.runs.memory import MemoryRunStore
+from tests.support.disk_of_key import DiskOfKey, enter, learn
+from tests.support.mesh_of_keys import MeshOfKeys
+from tests.support.replication.small import small
 from tests.support.run_histories import History, Step, histories
-from tests.support.run_house import ALL, Writer, event, fresh, piece_of, put, shown_by
+from tests.support.run_house import ALL, Writer, event, fresh, piece_of, pieces_for, put, shown_by, take
 
 
 def restored(source: RunStore, *, together: int = 3) -> tuple[MemoryRunStore, TakenArchive]:
@@ -49,6 +52,32 @@ def test_an_archive_has_all_that_counts_of_any_history(steps: list[Step]) -> Non
         assert {
             created: body for created, body in shown_by(store).items() if created not in orphans
         }.items() <= shown.items()
+
+
+@pytest.mark.parametrize("tip_seq", [13, 99])
+def test_what_a_node_wrote_that_left_is_taken_when_it_came_twice(tip_seq: int) -> None:
+    mesh, dora = MeshOfKeys(), DiskOfKey("dora")
+    with small():  # runs of five entries
+        for at, length in enumerate((12, 3, 13)):
+            dora.write(*[event(100 * at + seq) for seq in range(length)], is_new_epoch=True)
+    source, target = MemoryRunStore(), MemoryRunStore()
+    for store in (source, target):
+        enter(store, mesh)
+    facts = mesh.found(), mesh.admin("anna"), mesh.node("dora", by="anna")
+    learn(source, *facts, mesh.leave("dora", (dora.tip(2, 13)._replace(seq=tip_seq),)))
+    for _ in range(3):
+        take(source, *pieces_for(dora.store, {}))
+    assert dora.counting_in(source) == [12, 3, 13 if tip_seq == 13 else 0]
+
+    left = 1
+    for _ in range(2):
+        archived = ArchivedFrames([frame for frame, _ in frames_of(source)])
+        with target.transaction():
+            archived.work(target)
+        left = sum(archived.outcome().left.values())
+
+    assert left == 0
+    assert target.ends() == source.ends()
 
 
 def test_it_may_be_taken_again_and_in_parts() -> None:

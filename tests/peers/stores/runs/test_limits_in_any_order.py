@@ -14,6 +14,7 @@ from peers.facts.fact import Fact
 from peers.stores.runs.memory import MemoryRunStore
 from tests.support.disk_of_key import DiskOfKey, enter, learn, writer_of
 from tests.support.mesh_of_keys import MeshOfKeys
+from tests.support.replication.small import small
 from tests.support.run_house import CheckedStore, check, event, exchange, pieces_for, shown_by, take
 
 Make = Callable[[], CheckedStore]
@@ -21,7 +22,9 @@ MESH = MeshOfKeys()
 
 
 def disks() -> dict[str, DiskOfKey]:
-    """Of dora, who is revoked: three epochs, and a copy of the disk on which the second one forks; of others one each."""
+    """Of dora, who is revoked: three epochs, and a copy of the disk on which the second one forks; of hugo and ivan, who leave,
+    two, and of hugo other ones with the same names; of others one each.
+    """
     dora, copy = DiskOfKey("dora"), DiskOfKey("dora")
     for disk, ms in ((dora, 10), (copy, 20)):
         disk.write(event(1), event(2))
@@ -30,6 +33,11 @@ def disks() -> dict[str, DiskOfKey]:
     copy.write(event(24), is_new_epoch=True)
     found = {"dora": dora, "copy": copy, "blank": DiskOfKey("dora", births=9)}
     found |= {name: DiskOfKey(name) for name in ("anna", "emil", "fred", "gina")}
+    with small():  # runs of five entries
+        found |= {"hugo": DiskOfKey("hugo"), "forged": DiskOfKey("hugo"), "ivan": DiskOfKey("ivan")}
+        for name, what in (("hugo", ""), ("forged", "forged"), ("ivan", "")):
+            found[name].write(*[event(60 + ms, what, node=name) for ms in range(7)])
+            found[name].write(*[event(80 + ms, what, node=name) for ms in range(13)], is_new_epoch=True)
     for number, name in enumerate(("blank", "anna", "emil", "fred", "gina"), 3):
         found[name].write(event(number * 10), event(number * 10 + 1))
     return found
@@ -47,18 +55,23 @@ FACTS: list[Fact] = [
     MESH.revoke("dora", by="anna", cut=(DISKS["dora"].tip(2, 1),)),
     MESH.revoke("dora", by="anna", cut=(DISKS["copy"].tip(1, 2),)),
     MESH.revoke_admin("bert"),
+    *[MESH.node(name, by="anna") for name in ("hugo", "ivan")],
+    MESH.leave("hugo", (DISKS["hugo"].tip(1, 11),)),
+    MESH.leave("ivan", (DISKS["ivan"].tip(1, 11)._replace(seq=99),)),
 ]
 
 
 def ways() -> list[Way]:
-    """What a store says that has what dora wrote on her first disk: to the end of the epoch that forks, and of its parent."""
+    """What a store says that has what dora wrote on her first disk: to the end of the epoch that forks, and of its parent; and
+    what hugo wrote.
+    """
     store = MemoryRunStore()
     enter(store, MESH)
-    for _ in range(2):
-        take(store, *pieces_for(DISKS["dora"].store, {}))
-        take(store, *pieces_for(DISKS["copy"].store, {}))
+    for _ in range(3):
+        for name in ("dora", "copy", "hugo"):
+            take(store, *pieces_for(DISKS[name].store, {}))
         learn(store, *FACTS)
-    found = [store.way(epoch, 0) for epoch in DISKS["dora"].epochs[:2]]
+    found = [store.way(epoch, 0) for epoch in (*DISKS["dora"].epochs[:2], *DISKS["hugo"].epochs)]
     return [way for way in found if way is not None]
 
 
@@ -83,14 +96,15 @@ def fed(store: CheckedStore, names: Sequence[str], random: Random) -> CheckedSto
     """The store, to which all facts and what these disks have came in some order, and again until nothing changes."""
     enter(store, MESH)
     things: list[Fact | Piece | Way | DiskOfKey] = [*FACTS, *(DISKS[name] for name in names)]
-    things += ways() if "dora" in names else []
+    things += ways() if {"dora", "hugo"} <= set(names) else []
     for name in names:
         things += pieces_for(DISKS[name].store, {})
     before: object = None
     while before != (before := (store.ends(), store.state, store.mesh_end())):
-        random.shuffle(things)
-        for thing in things:
-            deliver(store, thing)
+        for _ in range(2):  # a way alone changes none of these
+            random.shuffle(things)
+            for thing in things:
+                deliver(store, thing)
     return store
 
 
@@ -105,9 +119,11 @@ def test_the_same_counts_in_whatever_order_facts_and_pieces_come_and_what_only_o
     other = fed(make(), all_names, random)
 
     assert one.ends() == other.ends()
-    assert [DISKS[name].counting_in(one) for name in ("dora", "copy", "anna", "emil")] == [
+    assert [DISKS[name].counting_in(one) for name in ("dora", "copy", "hugo", "ivan", "anna", "emil")] == [
         [2, 3, 1],
         [2, 3, 0],
+        [7, 11],
+        [7, 0],
         [2],
         [2],
     ]

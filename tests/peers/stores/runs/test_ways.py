@@ -21,6 +21,7 @@ from tests.support.run_house import (
     adopt,
     clean,
     event,
+    follow,
     hollowed,
     outcomes,
     own_epoch,
@@ -72,11 +73,6 @@ def way_to(source: CheckedStore, epoch: str) -> Way:
     way = source.way(epoch, FORK)
     assert way is not None
     return way
-
-
-def follow(store: CheckedStore, way: Way) -> None:
-    with store.transaction():
-        store.follow(way)
 
 
 def prove(store: CheckedStore, source: CheckedStore, epoch: str) -> None:
@@ -173,6 +169,7 @@ def test_a_step_that_is_taken_back_leaves_all_as_it_was(home: CheckedStore, mesh
 
     with pytest.raises(ZeroDivisionError), home.transaction():
         home.follow(way_to(source, epoch))
+        home.take_over(epoch)
         home.take(pieces_for(source, home.ends()))
         assert home.ends() == source.ends()
         raise ZeroDivisionError
@@ -201,6 +198,27 @@ def test_after_a_restart_in_the_middle_it_goes_on_along_the_same_way(home: Check
     assert (home.ends()[epoch].seq, home.ends()[epoch].mark) == (15, b"")
     send(source, home)
     assert home.ends() == source.ends()
+
+
+def test_a_long_part_is_taken_over_in_steps_and_what_lacks_after_a_crash_comes_from_others(
+    home: CheckedStore, mesh: MeshOfKeys
+) -> None:
+    send(disk(CUT, FORK).store, home)
+    epoch, source = revoked(home, mesh)
+    with home.transaction():
+        taken = home.follow(way_to(source, epoch))
+    assert (taken.over, taken.anew, home.ends()[epoch].seq) == ((epoch,), (), 5)
+    assert not adopt(home, writer_of("emil"))[0].changes, "what is taken over later is not adopted"
+
+    home.close()
+    home.open()
+    follow(home, way_to(source, epoch))
+    send(source, home)
+
+    assert home.ends() == source.ends()
+    adopt(home, writer_of("emil"))
+    assert types(home.each()) == [f"{ms}" for ms in range(1, CUT + 1)]
+    assert not any(each.vouched for each in home.each())
 
 
 def test_what_was_put_aside_never_counts_again_also_if_the_revocation_does_not_hold(

@@ -1,0 +1,129 @@
+"""What a key writes after it has left: only what its own fact proves counts, whatever that names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from peers.facts.fact import Tip
+from tests.support.disk_of_key import DiskOfKey, enter, learn, writer_of
+from tests.support.mesh_of_keys import MeshOfKeys, key
+from tests.support.replication.small import small
+from tests.support.run_house import (
+    CheckedStore,
+    adopt,
+    event,
+    exchange,
+    outcomes,
+    pieces_for,
+    send,
+    shown_by,
+    types,
+)
+
+Make = Callable[[], CheckedStore]
+DORA = key("dora").public
+
+
+@pytest.fixture(autouse=True)
+def runs_of_five() -> Iterator[None]:
+    with small():
+        yield
+
+
+def disk(*lengths: int, what: str = "") -> DiskOfKey:
+    """Dora's: epochs of so many entries. Two such disks differ in what their events say, not in the names of epochs."""
+    dora = DiskOfKey("dora")
+    for at, length in enumerate(lengths):
+        events = [event(100 * at + seq, f"{at}.{seq}{what}") for seq in range(1, length + 1)]
+        dora.write(*events, is_new_epoch=True)
+    return dora
+
+
+def test_an_ancestor_that_no_node_has_cannot_be_written_after_leaving(home: CheckedStore, mesh: MeshOfKeys) -> None:
+    dora, forged = disk(7, 2), disk(7, what=" forged")
+    learn(home, mesh.leave("dora", (dora.tip(1, 2),)))
+    send_epoch(dora, 1, home)
+
+    for piece in pieces_for(forged.store, {}):
+        assert outcomes(home, piece) == ["gap"]
+
+    assert dora.counting_in(home) == [0, 2]
+    assert types(home.each()) == ["1.1", "1.2"]
+
+
+def send_epoch(source: DiskOfKey, at: int, target: CheckedStore) -> None:
+    pieces = [piece for piece in pieces_for(source.store, {}) if piece.epoch == source.epochs[at]]
+    outcomes(target, *pieces)
+
+
+def test_beyond_what_it_had_written_nothing_can_be_written_after_leaving(home: CheckedStore, mesh: MeshOfKeys) -> None:
+    dora = disk(7)
+    send(dora.store, home)
+
+    learn(home, mesh.leave("dora", (Tip(dora.epochs[0], 1_000, bytes(32)),)))
+    dora.write(event(8), event(9))
+
+    assert outcomes(home, *pieces_for(dora.store, {})[1:]) == ["gap"]
+    assert home.ends() == {}
+    assert len(types(home.each())) == 7
+    adopt(home, writer_of("emil"))
+    assert {each.vouched for each in home.each()} == {"revoke"}
+
+
+def test_who_leaves_twice_cannot_write_between(home: CheckedStore, mesh: MeshOfKeys) -> None:
+    dora = disk(3, 7)
+    send(dora.store, home)
+    learn(home, mesh.leave("dora", (dora.tip(1, 7),)))
+    dora.write(event(300), event(301))
+
+    learn(home, mesh.leave("dora", (dora.tip(1, 9),)))
+
+    assert dora.counting_in(home) == [3, 0]
+    assert "gap" not in outcomes(home, *pieces_for(dora.store, {}))
+    assert dora.counting_in(home) == [3, 0]
+
+
+@pytest.mark.parametrize("held", [0, 3, 5, 7, 10, 12])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_all_that_an_honest_node_wrote_comes_after_its_leave_too(
+    home: CheckedStore, mesh: MeshOfKeys, held: int, is_first: bool
+) -> None:
+    dora = disk(12, 13)
+    pieces = pieces_for(dora.store, {})
+    take_up_to(home, disk(min(held, 12)) if held else None)
+    pieces.sort(key=lambda piece: dora.epochs.index(piece.epoch), reverse=not is_first)
+    learn(home, mesh.leave("dora", (dora.tip(1, 12),)))
+
+    for _ in range(3):
+        for piece in pieces:
+            assert outcomes(home, piece)[0] in ("taken", "gap", "known", "forked")
+
+    assert dora.counting_in(home) == [12, 12]
+    assert not home.state.has_unadopted
+    assert len(types(home.each())) == 24
+
+
+def take_up_to(store: CheckedStore, disk: DiskOfKey | None) -> None:
+    if disk is not None:
+        send(disk.store, store)
+
+
+@pytest.mark.parametrize("held", [3, 8, 12])
+def test_another_history_that_is_here_gives_way_to_the_one_that_the_leave_names(
+    home: CheckedStore, mesh: MeshOfKeys, make: Make, held: int
+) -> None:
+    dora, forged = disk(12), disk(held, what=" forged")
+    send(forged.store, home)
+    learn(home, mesh.leave("dora", (dora.tip(0, 12),)))
+    other = enter(make(), mesh)
+    learn(other, *home.facts())
+    for _ in range(2):
+        send(dora.store, other)
+
+    exchange(home, other, [writer_of("emil"), writer_of("anna")])
+
+    assert dora.counting_in(home) == dora.counting_in(other) == [12]
+    assert home.ends() == other.ends()
+    assert shown_by(home) == shown_by(other)
