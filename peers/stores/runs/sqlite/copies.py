@@ -12,9 +12,11 @@ from peers.events.columns import EventColumns
 from peers.events.created import MAX_MS, Created
 from peers.events.dot import Dot, Epoch
 from peers.events.entry import WAITS, Entry
+from peers.events.table import EventTable
 from peers.stores.runs.sqlite.layout import ASIDE, ASIDE_BURIED, BURIED, EXCHANGED, SHOWN, WAITING
 from peers.stores.runs.sqlite.nodes import Nodes
 from peers.stores.sqlite.many import FEW, RUN_ROWS, ConsecutiveRows, ManyRows
+from peers.stores.store import Place
 
 COPY_COLUMNS = "position, epoch, seq, ms, node, n, time, lag, body, extra, local, state"
 
@@ -286,6 +288,43 @@ class Copies:
     def entry(self, row: Row) -> Entry:
         """The copy of one row."""
         return self.entries([row])[0]
+
+    def table(self, rows: Sequence[Row], until: int) -> EventTable:
+        """The same in columns, of those with an `added` up to `until`."""
+        if not rows:
+            return EventTable.of()
+        positions, epochs, _, stamps, nodes, ns, times, lags, bodies, extras, _, _ = zip(*rows, strict=True)
+        names = {node: self._nodes.name(node) for node in set(nodes)}
+        marks = {
+            epoch: self._stamp((self._epochs[epoch - 1], 0)) if epoch else (None, "", True) for epoch in set(epochs)
+        }
+        if any(is_mixed for _, _, is_mixed in marks.values()):
+            found = self.entries(rows)
+            return EventTable.of([entry for entry in found if entry.added <= until])
+        table = EventTable(
+            list(stamps)
+            if set(times) == {None}
+            else [ms if time is None else time for ms, time in zip(stamps, times, strict=True)],
+            list(zip(stamps, map(names.__getitem__, nodes), ns, strict=True)),
+            list(bodies),
+            [b""] * len(rows) if set(extras) == {None} else [extra or b"" for extra in extras],
+            [origin for origin, _, _ in map(marks.__getitem__, epochs)],
+            [""] * len(rows),
+        )
+        if max(positions) > until:
+            return table.at(
+                [
+                    row
+                    for row, (position, lag) in enumerate(zip(positions, lags, strict=True))
+                    if position - lag <= until
+                ]
+            )
+        return table
+
+    def place(self, row: Row) -> Place:
+        """(time, created) of a row."""
+        ms, node, n, time = row[3:7]
+        return ms if time is None else time, (ms, self._nodes.name(node), n)
 
     def entries(self, rows: Iterable[Row]) -> list[Entry]:
         """The copies of rows, as `RunRows` gives them."""

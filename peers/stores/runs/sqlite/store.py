@@ -15,6 +15,7 @@ from peers.events.entry import Entry
 from peers.events.piece import Piece
 from peers.events.proof import Block, Proof
 from peers.events.run import RunHash
+from peers.events.table import EventTable
 from peers.facts.fact import Fact, Tip, fact_id_of
 from peers.stores.arrivals import Arrival
 from peers.stores.run_store import Change, RunState
@@ -30,7 +31,7 @@ from peers.stores.sqlite.counters import load_facts, save_facts
 from peers.stores.sqlite.file import explain
 from peers.stores.sqlite.layout import damaged
 from peers.stores.sqlite.many import LOOKUP
-from peers.stores.store import Looked, StoreError, Walk, WalkOptions
+from peers.stores.store import Looked, Place, StoreError, Walk, WalkOptions
 
 _FACTS = ("last_added", "last_position", "events", "clock_ms", "conflicts", "hollow", "refused", "waiting", "marked")
 
@@ -261,6 +262,12 @@ class SqliteRunStore(SqliteRunRows, RunRules):
             except ValueError:
                 raise damaged(self._path, "an event has no `type`") from None
             return Looked(tuple(self._copies.entries(rows)), None if rest is None else self._copies.entry(rest))
+
+    def table(self, after: Place | None, *, until: int, limit: int, max_bytes: int) -> tuple[EventTable, Place | None]:
+        with self._explained():
+            rows, is_all = self._walker.some(Walk(younger_than=after, limit=limit), max_bytes)
+            end = None if is_all else self._copies.place(rows[-1])
+            return self._copies.table(rows, until), end
 
     def head(self, epoch: Epoch, seq: int) -> bytes | None:
         with self._reading():
