@@ -20,6 +20,9 @@ from peers.stores.store import Place
 
 COPY_COLUMNS = "position, epoch, seq, ms, node, n, time, lag, body, extra, local, state"
 
+TABLE_COLUMNS = "position, epoch, seq, ms, node, n, time, lag, body, extra"
+"""All but what one log says of an event."""
+
 DENSITY = 8
 """Where one row of so many is asked for, or more, all are looked at, which takes less time than to find each."""
 
@@ -290,36 +293,26 @@ class Copies:
         return self.entries([row])[0]
 
     def table(self, rows: Sequence[Row], until: int) -> EventTable:
-        """The same in columns, of those with an `added` up to `until`."""
-        if not rows:
-            return EventTable.of()
-        positions, epochs, _, stamps, nodes, ns, times, lags, bodies, extras, _, _ = zip(*rows, strict=True)
-        names = {node: self._nodes.name(node) for node in set(nodes)}
+        """The same of rows of TABLE_COLUMNS in columns, of those with an `added` up to `until`."""
+        rows = [row for row in rows if row[0] - row[7] <= until]
+        names = {node: self._nodes.name(node) for node in {row[4] for row in rows}}
         marks = {
-            epoch: self._stamp((self._epochs[epoch - 1], 0)) if epoch else (None, "", True) for epoch in set(epochs)
+            epoch: self._stamp((self._epochs[epoch - 1], 0)) if epoch else (None, "", False)
+            for epoch in {row[1] for row in rows}
         }
-        if any(is_mixed for _, _, is_mixed in marks.values()):
-            found = self.entries(rows)
-            return EventTable.of([entry for entry in found if entry.added <= until])
-        table = EventTable(
-            list(stamps)
-            if set(times) == {None}
-            else [ms if time is None else time for ms, time in zip(stamps, times, strict=True)],
-            list(zip(stamps, map(names.__getitem__, nodes), ns, strict=True)),
-            list(bodies),
-            [b""] * len(rows) if set(extras) == {None} else [extra or b"" for extra in extras],
-            [origin for origin, _, _ in map(marks.__getitem__, epochs)],
-            [""] * len(rows),
+        stamps = (
+            [self._stamp((self._epochs[row[1] - 1], row[2])) if marks[row[1]][2] else marks[row[1]] for row in rows]
+            if len(marks) > 1 or any(is_mixed for _, _, is_mixed in marks.values())
+            else [*marks.values()] * len(rows)
         )
-        if max(positions) > until:
-            return table.at(
-                [
-                    row
-                    for row, (position, lag) in enumerate(zip(positions, lags, strict=True))
-                    if position - lag <= until
-                ]
-            )
-        return table
+        return EventTable(
+            [row[3] if row[6] is None else row[6] for row in rows],
+            [(row[3], names[row[4]], row[5]) for row in rows],
+            [row[8] for row in rows],
+            [row[9] or b"" for row in rows],
+            [origin for origin, _, _ in stamps],
+            [vouched for _, vouched, _ in stamps],
+        )
 
     def place(self, row: Row) -> Place:
         """(time, created) of a row."""

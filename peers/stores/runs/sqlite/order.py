@@ -25,7 +25,6 @@ LOOK_ROWS = 100
 MARKS_IN_SQL = 20
 """Of more types only we look which events have one."""
 
-_E_COLUMNS = ", ".join("e." + name for name in COPY_COLUMNS.split(", "))
 _INDEXED = "FROM labels AS l CROSS JOIN events AS e ON e.position = l.position WHERE l.kind = 'index' AND l.name = ?"
 _POSITION = f"""
     SELECT position FROM events WHERE position = ? AND position - lag = ? AND state NOT IN ({EXCHANGED}, {BURIED_EXCHANGED})
@@ -55,7 +54,9 @@ _OTHERS = _Index("e.time, e.ms", f"e.time IS NOT NULL AND e.state < {BURIED}")
 class Walker:
     """Reads pages of rows in the order that a walk asks for."""
 
-    def __init__(self, execute: Callable[..., sqlite3.Cursor], nodes: Nodes) -> None:
+    def __init__(self, execute: Callable[..., sqlite3.Cursor], nodes: Nodes, columns: str = COPY_COLUMNS) -> None:
+        """`columns` are those of the rows: COPY_COLUMNS or TABLE_COLUMNS."""
+        self._columns = ", ".join("e." + name for name in columns.split(", "))
         self._execute = execute
         self._nodes = nodes
 
@@ -81,7 +82,7 @@ class Walker:
             step = min(STEP_ROWS, walk.limit - len(found))
             some = list(islice(rows, step))
             found += some
-            size += sum([len(row[8]) for row in some]) + sum([len(row[9]) for row in some if row[9] is not None])
+            size += sum([len(row[8]) + (0 if row[9] is None else len(row[9])) for row in some])
             if len(some) < step:
                 return found, True
         return found, False
@@ -150,7 +151,7 @@ class Walker:
             since += f" AND ({', '.join(columns)}) {'<' if walk.reverse else '>'} ({marks}, ?, ?)"
             values = [*values, *index.bound(_stamp(before[-1])), node, n]
         statement = (
-            f"SELECT {_E_COLUMNS} FROM events AS e WHERE {index.condition} AND ({index.stamp}) >= ({marks})"
+            f"SELECT {self._columns} FROM events AS e WHERE {index.condition} AND ({index.stamp}) >= ({marks})"
             f" AND ({index.stamp}) <= ({marks}){since} ORDER BY {_order(walk, *columns)} LIMIT ?"
         )
         return self._execute(statement, [*start, *end, *values, size]).fetchall()
@@ -178,7 +179,7 @@ class Walker:
         same = " AND ".join(f"{name} = ?" for name in index.stamp.split(", "))
         since, values = _since(walk)
         statement = (
-            f"SELECT {_E_COLUMNS} FROM events AS e WHERE {index.condition} AND {same} AND e.node = ?"
+            f"SELECT {self._columns} FROM events AS e WHERE {index.condition} AND {same} AND e.node = ?"
             f" AND e.n > ? AND e.n < ?{since} ORDER BY {_order(walk, 'e.n')} LIMIT ?"
         )
         for name, node in sorted(self._nodes_of(index, same, stamp), reverse=walk.reverse):
@@ -212,7 +213,7 @@ class Walker:
                 if bound is not None
             ]
             statement = (
-                f"SELECT {_E_COLUMNS} {_INDEXED}{''.join(text for text, _ in bounds)}{since}"
+                f"SELECT {self._columns} {_INDEXED}{''.join(text for text, _ in bounds)}{since}"
                 f" ORDER BY {_order(walk, 'l.time', 'l.created')} LIMIT ?"
             )
             places = [value for _, bound in bounds for value in bound]
@@ -252,7 +253,7 @@ class Walker:
         bound, values = (f" AND {bound}", [after]) if walk.after is not None else ("", [])
         since, more = _since(walk)
         size = _rows_at_once(walk)
-        select = f"SELECT {_E_COLUMNS}, {key} {source} AND {key} > ? AND {key} < ?{bound}{since}"
+        select = f"SELECT {self._columns}, {key} {source} AND {key} > ? AND {key} < ?{bound}{since}"
         order = f" ORDER BY {_order(walk, key)} LIMIT ?"
         named = [] if walk.index is None else [walk.index]
         may_fit, tested = _may_fit(walk)

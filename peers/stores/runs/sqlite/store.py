@@ -22,6 +22,7 @@ from peers.stores.run_store import Change, RunState
 from peers.stores.runs.epochs import leaves_at
 from peers.stores.runs.forks import RunRules
 from peers.stores.runs.rows import EpochRow, RunNumbers, RunRow, Standing, signed_name
+from peers.stores.runs.sqlite.copies import TABLE_COLUMNS
 from peers.stores.runs.sqlite.epoch_rows import EpochTables
 from peers.stores.runs.sqlite.order import Walker
 from peers.stores.runs.sqlite.rows import SqliteRunRows
@@ -73,6 +74,7 @@ class SqliteRunStore(SqliteRunRows, RunRules):
         super().__init__(path, synchronous=synchronous, checkpoint_lock=checkpoint_lock)
         self._tables = EpochTables(self._execute, self._path)
         self._walker = Walker(self._execute, self._nodes)
+        self._tabler = Walker(self._execute, self._nodes, TABLE_COLUMNS)
         self._arrivals = ArrivalRows(self._execute, self._nodes.numbered, self._nodes.name)
         self._checked: dict[tuple[Epoch, int], RunHash] = {}
         """Runs that were read last, as far as they were: one who follows them needs only what is new. The last one last."""
@@ -265,7 +267,7 @@ class SqliteRunStore(SqliteRunRows, RunRules):
 
     def table(self, after: Place | None, *, until: int, limit: int, max_bytes: int) -> tuple[EventTable, Place | None]:
         with self._explained():
-            rows, is_all = self._walker.some(Walk(younger_than=after, limit=limit), max_bytes)
+            rows, is_all = self._tabler.some(Walk(younger_than=after, limit=limit), max_bytes)
             end = None if is_all else self._copies.place(rows[-1])
             return self._copies.table(rows, until), end
 
