@@ -15,7 +15,7 @@ from peers.events.entry import Entry
 from peers.log.run_log import RunCommit
 from peers.stores.run_store import RunStore
 from peers.stores.store import Place
-from peers.stores.undo import undone_among
+from peers.stores.undo import undone_in
 
 T = TypeVar("T")
 
@@ -85,27 +85,21 @@ class Feed:
         after = fold.added
         recent = None if self._may_be_undone else self._log.recent(after, limit=PAGE, max_bytes=READ_PAGE_BYTES)
         if recent is not None:
-            fed = Fed(recent.entries, recent.until)
+            fed = Fed.of(recent.entries, recent.until)
         else:
             fed = await self._read(fold, lambda store, cleaned: read_new(store, after, cleaned))
-        entries = self.cleaned.new(fed, after)
+        table = self.cleaned.new(fed, after)
         passed = {added for added in self._passed if added <= fed.until}
         self._passed -= passed
-        fold.without += max(0, fed.until - after - len(entries) - sum(added > after for added in passed))
-        last = fed.entries[-1] if fed.entries else None
-        mark = last.created if last is not None and last.added == fed.until else None
-        self.changed.update((target, None) for _, target in undone_among(fed.entries))
-        undone = fed.undone
-        entries = [entry for entry in entries if entry.created not in undone] if undone else entries
-        return fold.take(entries, fed.until, mark)
+        fold.without += max(0, fed.until - after - len(table) - sum(added > after for added in passed))
+        self.changed.update((target, None) for _, target in undone_in(fed.table.createds, fed.table.bodies))
+        return fold.take(table.without(fed.undone), fed.until, fed.mark)
 
     async def walk(self, fold: Fold) -> None:
         """Give the fold the events that follow in log order."""
-        after = fold.walked
-        walked = await self._read(fold, lambda store, cleaned: read_on(store, after, cleaned))
-        entries = self.cleaned.in_order(walked, after)
-        undone = walked.undone
-        fold.walk([entry for entry in entries if entry.created not in undone] if undone else entries, walked.end)
+        after, until = fold.walked, fold.added
+        walked = await self._read(fold, lambda store, cleaned: read_on(store, after, until, fold.types, cleaned))
+        fold.walk(self.cleaned.in_order(walked, after, until).without(walked.undone), walked.end)
 
     async def apply_changed(self, fold: Fold) -> Place | None:
         """Take back what became undone; go back where an event is undone no more, or has another copy."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from heapq import merge
-from operator import length_hint
+from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -12,9 +11,10 @@ import msgspec
 from mesh.views.layers import Layers
 from mesh.views.state import Apply, Changes, ViewState
 from mesh.views.store import Flush, Olds, ViewProgress, ViewStore
-from mesh.views.undo import Rewinder, place_of
+from mesh.views.undo import Rewinder
 from peers.events.created import Created
 from peers.events.entry import Entry
+from peers.events.table import EventTable
 from peers.stores.store import Place
 from peers.stores.undo import UNDO
 
@@ -24,21 +24,23 @@ class _Typed(msgspec.Struct):
 
 
 _decode_type = msgspec.json.Decoder(_Typed).decode
+_decode_events = msgspec.json.Decoder(list[dict[str, Any]]).decode
+_type_of = itemgetter("type")
 
 
 class Fold:
     """Used by one actor, in its turns.
 
-    All events with an `added` up to `added` are folded, but for those in `todo`, which come next, and while it `is_walking`
-    those after `walked` in log order.
+    All events with an `added` up to `added` are folded, but for those that are `waiting`, which come next, and while it
+    `is_walking` those after `walked` in log order.
     """
 
     def __init__(self, number: int, progress: ViewProgress, store: ViewStore, apply: Apply) -> None:
         self.number = number
         self.layers = Layers(store, number, keys=progress.keys, size=progress.bytes, digest=progress.digest)
         self.rewinder = Rewinder(progress.segments, progress.place)
-        self.todo: list[Entry] = []
-        """In log order, the last one first."""
+        self._todo, self._at = EventTable.of(), 0
+        """What is to be folded next, in log order, from this row on."""
         self.place = progress.place
         """Of the last event that is folded."""
         self.added, self.mark = progress.added, progress.mark
@@ -55,46 +57,64 @@ class Fold:
         self._goal: Place | None = None
         """What readers see was folded up to here, while a rewind is folded again."""
         self._progress = progress
-        self._is_wanted: Callable[[str], bool] = UNDO.__ne__
-        if progress.types is not None:
-            self._is_wanted = frozenset(progress.types).__contains__
+        self.types = None if progress.types is None else frozenset(progress.types)
+        """Those of this view; None: all but UNDO."""
         self._apply = apply
         self._state = ViewState(self.layers.read_for_fold, self.layers.keys_after)
         self._due = self.folded
-        """How many events are to be folded by now, and those in `todo` or ahead of a walk."""
+        """How many events are to be folded by now, and those that are waiting or ahead of a walk."""
 
     # What comes
 
+    def is_wanted(self, kind: str) -> bool:
+        """Whether this view folds events of a type."""
+        return kind in self.types if self.types is not None else kind != UNDO
+
     def wanted(self, entries: Iterable[Entry]) -> list[Entry]:
         """Those of the types of this view."""
-        is_wanted = self._is_wanted
-        return [entry for entry in entries if is_wanted(_decode_type(entry.body).type)]
+        return [entry for entry in entries if self.is_wanted(_decode_type(entry.body).type)]
 
-    def take(self, entries: Sequence[Entry], until: int, mark: Created | None) -> Place | None:
+    @property
+    def waiting(self) -> int:
+        """How many events are to be folded next."""
+        return len(self._todo) - self._at
+
+    @property
+    def next_entry(self) -> Entry:
+        """The first of them, while there are `waiting` ones."""
+        return self._todo.entry(self._at)
+
+    @property
+    def last_place(self) -> Place | None:
+        """Of the last event that is folded, or is to be folded next."""
+        return self._todo.place(-1) if self.waiting else self.place
+
+    def take(self, table: EventTable, until: int, mark: Created | None) -> Place | None:
         """New events of any type, with an `added` up to `until`; `mark` is the `created` of that. Nothing is to be done before.
 
         If memory does not reach back to the first late one, its place: then `go_back` must follow.
         """
         self.added, self.mark = until, mark
         self.is_changed = True
-        new = sorted(entries, key=place_of)
-        is_late = bool(new) and self.place is not None and place_of(new[0]) <= self.place
+        new = table.in_order()
+        is_late = bool(new) and self.place is not None and new.place(0) <= self.place
         if not is_late and not self.is_walking:  # nearly always; fold_some leaves out those of other types
-            self.todo = new[::-1]
+            self._todo, self._at = new, 0
             return None
-        wanted = self.wanted(new)
+        is_wanted = [self.is_wanted(_decode_type(body).type) for body in new.bodies]
+        wanted = new.at([row for row, is_one in enumerate(is_wanted) if is_one])
         self._due += len(wanted)
-        new = [entry for entry in wanted if not self.is_ahead(place_of(entry))]
+        new = wanted.at([row for row in range(len(wanted)) if not self.is_ahead(wanted.place(row))])
         if not new:
             return None
-        place = place_of(new[0])
+        place = new.place(0)
         if self.place is None or place > self.place:
-            self.todo = new[::-1]
+            self._todo, self._at = new, 0
             return None
         return self.rewind(place, new)
 
     def rewind(
-        self, place: Place, new: Sequence[Entry] = (), *, without: frozenset[Created] = frozenset()
+        self, place: Place, new: EventTable | None = None, *, without: frozenset[Created] = frozenset()
     ) -> Place | None:
         """Take back what was folded from a place on, and fold it again with these, and without some.
 
@@ -107,9 +127,11 @@ class Fold:
         gone = self.rewinder.take_back(place, self.layers.shadow)
         self.place = self.rewinder.last_place
         self.folded -= len(gone)
-        again = [entry for entry in merge(gone, reversed(self.todo), new, key=place_of) if entry.created not in without]
+        gone += self._todo[self._at :]
+        if new is not None:
+            gone += new
         self._due -= len(without)
-        self.todo = again[::-1]
+        self._todo, self._at = gone.without(without).in_order(), 0
         return None
 
     def is_ahead(self, place: Place) -> bool:
@@ -128,15 +150,13 @@ class Fold:
         gone = self.rewinder.events
         self.place = self.rewinder.go_back(segment, self.layers.shadow, in_file)
         self.folded -= gone - self.rewinder.events
-        self.todo.clear()
+        self._todo, self._at = EventTable.of(), 0
         self.is_walking, self.walked = True, self.place
 
-    def walk(self, entries: Iterable[Entry], end: Place | None) -> None:
+    def walk(self, table: EventTable, end: Place | None) -> None:
         """Events of any type in log order after `walked`, up to `end`; None: these are all."""
         self.is_changed = True
-        added = self.added
-        self.todo = [entry for entry in entries if entry.added <= added]
-        self.todo.reverse()
+        self._todo, self._at = table, 0
         self.walked = end if end is not None else self.walked
         if end is None:
             self.is_walking = False
@@ -144,37 +164,45 @@ class Fold:
     # Folding
 
     def fold_some(self, most: int, keys: dict[str, None] | None) -> None:
-        """Fold up to so many events of `todo`; `keys`, if it is given, gets the keys that changed.
+        """Fold up to so many of the events that wait; `keys`, if it is given, gets the keys that changed.
 
-        Raises what `apply` raises; then the event stays in `todo`, and those before it are folded.
+        Raises what `apply` raises; then that event is the next one, and those before it are folded.
         """
-        todo, changes = self.todo, Changes()
-        done: list[Entry] = []
-        entries = todo[: -most - 1 : -1]
-        left = iter(entries)
-        with self.layers.lock:
+        changes, start = Changes(), self._at
+        table = self._todo[start : start + most]
+        end = start + len(table)
+        events = _events_of(table.bodies)
+        rows: Sequence[int] = range(len(table))
+        if not all(map(self.is_wanted, set(map(_type_of, events)))):
+            rows = [row for row, event in enumerate(events) if self.is_wanted(event["type"])]
+            table, events = table.at(rows), [events[row] for row in rows]
+        layers = self.layers
+        with layers.lock:
             try:
-                self._state.fold(left, self._apply, self._is_wanted, self.layers.news, changes, done)
-                del todo[-most:]
+                self._state.fold(table, events, self._apply, layers.news, layers.before, changes)
+                self._at = end
             except BaseException:
-                del todo[len(todo) - len(entries) + length_hint(left) + 1 :]
+                self._at = start + rows[len(changes.counts)]
+                table = table[: len(changes.counts)]
                 raise
             finally:
-                if done:
-                    self.place = place_of(done[-1])
-                    self.folded += len(done)
+                if table:
+                    self.place = table.place(-1)
+                    self.folded += len(table)
                     self.is_changed = True
                     if keys is not None:
                         keys.update(dict.fromkeys(changes.keys))
-                    self.layers.commit(changes)
-                    self.rewinder.add(done, changes)
+                    layers.commit(changes)
+                    self.rewinder.add(table, changes)
+        if self._at == len(self._todo):
+            self._todo, self._at = EventTable.of(), 0
 
     def settle(self, *, is_sure: bool) -> list[str]:
-        """To be called when `todo` is done, or from time to time: show what was folded again, once it is whole.
+        """To be called when none waits, or from time to time: show what was folded again, once it is whole.
 
         The keys that readers see changed by it. `is_sure`: what was folded once, and is not there any more, was cleaned.
         """
-        is_done = not self.todo and not self.is_walking
+        is_done = not self.waiting and not self.is_walking
         if is_done:
             self.without += max(0, self._due - self.folded) if is_sure else 0
             self._due = self.folded
@@ -193,7 +221,7 @@ class Fold:
         """Whether readers see the event with this `added`, and this place if it is known."""
         if self.added < added or self.is_rewound:
             return False
-        is_done = not self.todo and not self.is_walking
+        is_done = not self.waiting and not self.is_walking
         return is_done or (place is not None and self.place is not None and self.place >= place)
 
     def shown(self) -> dict[str, Any]:
@@ -217,7 +245,7 @@ class Fold:
             place=self.place,
             added=self.added,
             mark=self.mark,
-            is_walking=self.is_walking or bool(self.todo),
+            is_walking=self.is_walking or self.waiting > 0,
             folded=self.folded,
             without=self.without,
             keys=self.layers.keys,
@@ -255,3 +283,7 @@ class Fold:
         if self.layers.shadow is None:
             self.layers.shadow = {}
             self._goal = self.place
+
+
+def _events_of(bodies: Sequence[bytes]) -> list[dict[str, Any]]:
+    return _decode_events(b"[%b]" % b",".join(bodies))

@@ -16,7 +16,6 @@ from mesh.views.fold import Fold
 from mesh.views.opening import Found, Wanted, begin_anew, open_view
 from mesh.views.state import Apply
 from mesh.views.store import ViewDisk, ViewStore
-from mesh.views.undo import place_of
 from mesh.views.view import ShownState, ViewStop
 from peers.clock import Clock, Undo
 from peers.events.entry import Entry
@@ -128,7 +127,7 @@ class ViewKeeper(LoopActor):
             return Later.done(None)
         self._shown.stop = None
         self._wake()
-        return self.after(fold.added, place_of(fold.todo[-1]) if fold.todo else fold.place)
+        return self.after(fold.added, fold.last_place)
 
     async def close(self) -> None:
         """Flush what the file lacks, once, and end. ViewStop the actor after it."""
@@ -210,7 +209,7 @@ class ViewKeeper(LoopActor):
         elif fold.layers.is_long and not fold.is_rewound:
             await self._disks.flushed
             self._flush()
-        elif fold.todo:
+        elif fold.waiting:
             self._fold_some(fold)
             await self._turn()
         elif self._log.state.last_added > fold.added:
@@ -222,7 +221,7 @@ class ViewKeeper(LoopActor):
             await self._go_back(fold, await feed.compare_copies(fold))
         elif fold.is_walking:
             await feed.walk(fold)
-            if not fold.todo:
+            if not fold.waiting:
                 self._tell(fold, fold.settle(is_sure=self._feed.is_applied))
         else:
             await self._finish(fold)
@@ -239,7 +238,7 @@ class ViewKeeper(LoopActor):
         is_hidden, before = fold.is_rewound, fold.folded
         try:
             left, step = FOLD_EVENTS, EVENTS_BETWEEN_LOOKS
-            while fold.todo and left > 0:
+            while fold.waiting and left > 0:
                 fold.fold_some(step, keys)
                 left -= step
                 rest_ms = until - clock.elapsed_ms()
@@ -248,7 +247,7 @@ class ViewKeeper(LoopActor):
                 if rest_ms > FOLD_MS * 3 / 4:
                     step = min(2 * step, MAX_BETWEEN_LOOKS)
         except Exception as error:  # noqa: BLE001 - of the application: it stops this view alone
-            self._stop_at(fold.todo[-1], error)
+            self._stop_at(fold.next_entry, error)
         self._since_flush += fold.folded - before
         shown = fold.settle(is_sure=self._feed.is_applied)
         self._tell(fold, shown if is_hidden else list(keys or ()))
@@ -296,6 +295,8 @@ class ViewKeeper(LoopActor):
         cleaned = await self._disks.read_views(lambda store: store.cleaned(number))
         self._feed.begin(cleaned, fold.changed, may_be_undone=may_be_undone)
         self._fold = fold
+        if fold is not self._answering:
+            self._flushed_ms = self._clock.elapsed_ms()  # it has nothing yet that would be missed
         if self._answering not in (None, fold) and not self._opened.is_done:
             self._opened.set(None)  # it answers with what it had
         self._clear_some()
@@ -389,7 +390,7 @@ class ViewKeeper(LoopActor):
         stop = self._shown.stop
         row: dict[str, Any] = {"name": self._wanted.name, "version": self._wanted.version, "types": self._wanted.types}
         waits = self._idle is None  # for a rewind, as a rule
-        unfolded = last if shown is None else last - shown.added + len(shown.todo)
+        unfolded = last if shown is None else last - shown.added + shown.waiting
         row |= {"behind": max(0, unfolded, int(waits))}
         row |= shown.shown() if shown is not None else {}
         row["rebuild"] = None if fold is None or fold is self._answering else fold.shown() | {"of": fold.added}

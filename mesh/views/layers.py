@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mesh.forking import work_lock
-from mesh.views.state import Changes, text_bytes
+from mesh.views.state import Changes
 from mesh.views.store import Olds, ViewStore, changed_digest
 from mesh.views.values import Compact, compacted, is_other, jsons_of, value_of
 
@@ -18,8 +18,6 @@ FLUSH_BYTES = 8 * 1024 * 1024
 DIGEST_KEYS = 1_000
 """A digest costs two hashes for each key that waits for a flush."""
 """Changes that wait for the disk, at most; as many may be on their way to it."""
-GATHERED_CHANGES = 1_000
-"""Changes that are looked at together: which keys they are the first ones of."""
 PAGE_KEYS = 1_000
 """Keys that one look at the file reads."""
 LAST_CHARACTER = 0x10FFFF
@@ -33,22 +31,8 @@ class Layer:
 
     news: dict[str, Compact] = field(default_factory=dict)
     before: Olds = field(default_factory=dict)
-    """Without those in `changes`, until `gather`."""
-    changes: Changes = field(default_factory=Changes)
-    """The last ones."""
     size: int = 0
-    """Bytes of its keys and of values that are JSON text, or more."""
-
-    def add(self, changes: Changes) -> None:
-        """These are in `news`."""
-        self.changes.add_olds(changes)
-        self.size += text_bytes(changes.news)
-        if len(self.changes.keys) >= GATHERED_CHANGES:
-            self.gather()
-
-    def gather(self) -> None:
-        """Let `before` be whole."""
-        self.size += self.changes.take_olds(self.before)
+    """Bytes of values that are JSON text, of all that were set."""
 
 
 class Layers:
@@ -105,27 +89,30 @@ class Layers:
         """Where the next folds put what they change, before `commit`."""
         return self._top.news if self.shadow is None else self.shadow
 
+    @property
+    def before(self) -> Olds:
+        """Where they put the values of what is not in `news` yet."""
+        return self._top.before if self.shadow is None else {}
+
     def commit(self, changes: Changes) -> None:
         """Folds are done: readers see all of them, or nothing, as in a rewind. Who folds holds `lock` from before `news` on."""
         if self.shadow is None:
-            self._top.add(changes)
-            self.keys += changes.olds.count(None) - changes.news.count(None)
+            self._top.size += changes.size
+            self.keys += changes.more
 
     def publish(self) -> list[str]:
         """What was folded again is whole: readers see it. The keys that have other values than before."""
         shadow, self.shadow = self.shadow or {}, None
-        changes = Changes()
+        changes, top = Changes(), self._top
         with self.lock:
             for key, new in shadow.items():
                 old = self._read(key)
                 if is_other(old, new):
-                    changes.keys.append(key)
-                    changes.olds.append(old)
-                    changes.news.append(new)
-            keys = list(changes.keys)
-            self._top.news.update(zip(keys, changes.news, strict=True))
+                    changes.add(key, old, new)
+                    top.before.setdefault(key, old)
+            top.news.update({key: shadow[key] for key in changes.keys})
             self.commit(changes)
-        return keys
+        return changes.keys
 
     @property
     def is_long(self) -> bool:
@@ -135,7 +122,6 @@ class Layers:
     def begin_flush(self) -> Layer:
         """What is to be written now. `end_flush` must follow before the next one."""
         with self.lock:
-            self._top.gather()
             self._flushing, self._top = self._top, Layer()
             return self._flushing
 
@@ -179,7 +165,6 @@ class Layers:
     def digest(self) -> str:
         """Of all that readers see, in 64 hexadecimal digits."""
         with self.lock:
-            self._top.gather()
             digest = self._digest
             for layer in (self._flushing, self._top):
                 digest = changed_digest(digest, jsons_of(layer.before), jsons_of(layer.news))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence, Set
+from collections.abc import Collection, Iterable, Sequence, Set
 from hashlib import sha256
 from typing import NamedTuple
 
 from mesh.views.undo import place_of
-from peers.events.columns import bytes_of
+from peers.events.columns import bytes_of, created_of
 from peers.events.created import Created
 from peers.events.entry import META_BYTES, Entry
+from peers.events.table import EventTable
+from peers.stores.event_types import SHORT_BODY, EventTypes
 from peers.stores.run_store import RunStore
 from peers.stores.store import PAGE_EVENTS, Place
 from peers.stores.undo import undone_by
@@ -28,17 +30,26 @@ CLEANED_BYTES = 8 * 1024 * 1024
 class Fed(NamedTuple):
     """New events."""
 
-    entries: Sequence[Entry]
+    table: EventTable
     until: int
     """They are all up to this `added`."""
+    mark: Created | None
+    """Of the event with this `added`, if it is shown."""
     undone: Set[Created] = frozenset()
     """Those of them, and of the cleaned ones, that are undone."""
+
+    @classmethod
+    def of(cls, entries: Sequence[Entry], until: int, undone: Set[Created] = frozenset()) -> Fed:
+        """These, up to `until`."""
+        last = entries[-1] if entries else None
+        mark = last.created if last is not None and last.added == until else None
+        return cls(EventTable.of(entries), until, mark, undone)
 
 
 class Walked(NamedTuple):
     """Events in log order."""
 
-    entries: Sequence[Entry]
+    table: EventTable
     end: Place | None
     """They are all up to this place; None: all that there are."""
     undone: Set[Created] = frozenset()
@@ -46,36 +57,33 @@ class Walked(NamedTuple):
 
 def read_new(store: RunStore, after: int, cleaned: Collection[Created]) -> Fed:
     """Events that were added after one."""
-    entries, is_end = _read(
-        lambda last: store.each(order="added", since=last.added if last else after, limit=READ_STEP)
-    )
-    until = max(after, store.state.last_added) if is_end else entries[-1].added
-    return Fed(entries, until, _undone(store, entries, cleaned))
-
-
-def read_on(store: RunStore, after: Place | None, cleaned: Collection[Created]) -> Walked:
-    """Events after a place."""
-    entries, is_end = _read(lambda last: store.each(younger_than=place_of(last) if last else after, limit=READ_STEP))
-    return Walked(entries, None if is_end else place_of(entries[-1]), _undone(store, entries, cleaned))
-
-
-def _read(read: Callable[[Entry | None], Sequence[Entry]]) -> tuple[list[Entry], bool]:
-    """What `read` gives after each last event, and whether that is all."""
     entries: list[Entry] = []
-    size = 0
-    while len(entries) < PAGE and size < READ_PAGE_BYTES:
-        some = read(entries[-1] if entries else None)
+    size, is_end = 0, False
+    while len(entries) < PAGE and size < READ_PAGE_BYTES and not is_end:
+        since = entries[-1].added if entries else after
+        some = store.each(order="added", since=since, limit=READ_STEP)
         entries += some
         size += META_BYTES * len(some) + bytes_of(some)
-        if len(some) < READ_STEP:
-            return entries, True
-    return entries, False
+        is_end = len(some) < READ_STEP
+    until = max(after, store.state.last_added) if is_end else entries[-1].added
+    return Fed.of(entries, until, _undone(store, created_of(entries), cleaned))
 
 
-def _undone(store: RunStore, entries: Sequence[Entry], cleaned: Collection[Created]) -> Set[Created]:
+def read_on(
+    store: RunStore, after: Place | None, until: int, types: Set[str] | None, cleaned: Collection[Created]
+) -> Walked:
+    """Events after a place with an `added` up to `until`; of other types than these some at most."""
+    table, end = store.table(after, until=until, limit=PAGE, max_bytes=READ_PAGE_BYTES)
+    if types is not None and table.bytes > SHORT_BODY * len(table):  # else a fold decodes them as fast
+        marks = EventTypes(types).marks
+        table = table.at([row for row, body in enumerate(table.bodies) if any(mark in body for mark in marks)])
+    return Walked(table, end, _undone(store, table.createds, cleaned))
+
+
+def _undone(store: RunStore, createds: Sequence[Created], cleaned: Collection[Created]) -> Set[Created]:
     if not store.has_undone():  # nearly always
         return frozenset()
-    return store.undone([*(entry.created for entry in entries), *cleaned])
+    return store.undone([*createds, *cleaned])
 
 
 class Known(NamedTuple):
@@ -170,27 +178,26 @@ class Cleaned:
                 [entry.created for entry in self._entries.values() if entry.added <= added and place_of(entry) <= place]
             )
 
-    def new(self, fed: Fed, after: int) -> list[Entry]:
+    def new(self, fed: Fed, after: int) -> EventTable:
         """New events, with those that were cleaned meanwhile."""
-        if not self._entries:
-            return list(fed.entries)
-        known = {entry.created for entry in fed.entries}
-        gone = [entry for entry in self._entries.values() if after < entry.added <= fed.until]
-        return [*fed.entries, *[entry for entry in gone if entry.created not in known]]
+        return self._with(fed.table, [entry for entry in self._entries.values() if after < entry.added <= fed.until])
 
-    def in_order(self, walked: Walked, after: Place | None) -> list[Entry]:
+    def in_order(self, walked: Walked, after: Place | None, until: int) -> EventTable:
         """Events in log order, with those that were cleaned."""
-        if not self._entries:
-            return list(walked.entries)
-        known = {entry.created for entry in walked.entries}
         gone = [
             entry
             for entry in self._entries.values()
-            if (after is None or place_of(entry) > after)
+            if entry.added <= until
+            and (after is None or place_of(entry) > after)
             and (walked.end is None or place_of(entry) <= walked.end)
-            and entry.created not in known
         ]
-        return sorted([*walked.entries, *gone], key=place_of)
+        return self._with(walked.table, gone).in_order() if gone else walked.table
+
+    def _with(self, table: EventTable, gone: list[Entry]) -> EventTable:
+        if not gone:
+            return table
+        known = set(table.createds)
+        return table + EventTable.of([entry for entry in gone if entry.created not in known])
 
     @property
     def is_unwritten(self) -> bool:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, MutableMapping
-from itertools import filterfalse
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from typing import Any
 
 import msgspec
 
-from mesh.views.values import PLAIN_INTEGERS, Compact, check_key, compact_value, value_of
-from peers.events.entry import Entry
+from mesh.views.values import PLAIN_INTEGERS, Compact, check_key, compact_value, is_other, value_of
+from peers.events.created import Created
 from peers.events.reasons import with_kept
+from peers.events.table import EventTable
 
 _GONE: Any = object()
 """In place of the value of a key that has none."""
@@ -20,7 +20,6 @@ _ABSENT: Any = object()
 OLD_BYTES = 24
 """What an old value takes beside itself and its key, roughly."""
 
-_decode_event = msgspec.json.Decoder(dict[str, Any]).decode
 Apply = Callable[["ViewState", dict[str, Any], dict[str, Any]], Awaitable[None] | None]
 """`apply(state, event, meta)`: changes the state by one event."""
 
@@ -28,20 +27,25 @@ Apply = Callable[["ViewState", dict[str, Any], dict[str, Any]], Awaitable[None] 
 class Changes:
     """What calls of `apply` changed, one after the other: in columns, since objects for each cost more than all else."""
 
-    __slots__ = ("counts", "keys", "news", "olds")
+    __slots__ = ("counts", "keys", "more", "olds", "size")
 
     def __init__(self) -> None:
         self.keys: list[str] = []
         self.olds: list[Compact] = []
-        """The value of each key before, and after."""
-        self.news: list[Compact] = []
+        """The value of each key before."""
         self.counts: list[int] = []
         """How many keys each call changed."""
+        self.more = 0
+        """Keys that have a value now and had none before, without those of which it is the other way round."""
+        self.size = 0
+        """Bytes of values that are JSON text, of all that were set."""
 
-    def clear(self) -> None:
-        """Nothing was changed."""
-        for column in self.keys, self.olds, self.news, self.counts:
-            column.clear()
+    def add(self, key: str, old: Compact, new: Compact) -> None:
+        """One more."""
+        self.keys.append(key)
+        self.olds.append(old)
+        self.more += (old is None) - (new is None)
+        self.size += len(new) if type(new) is bytes else 0
 
     def add_olds(self, other: Changes) -> None:
         """And the keys of these, with their values before: all that `take_olds` looks at."""
@@ -49,13 +53,15 @@ class Changes:
         self.olds += other.olds
 
     def take_olds(self, olds: dict[str, Compact]) -> int:
-        """Put the values from before all calls into `olds`, for keys that are not in it, and `clear`: their size, roughly."""
-        first = dict(zip(reversed(self.keys), reversed(self.olds), strict=True))
-        self.clear()
-        missing = list(filterfalse(olds.__contains__, first))
-        added = list(map(first.__getitem__, missing))
-        olds.update(zip(missing, added, strict=True))
-        return OLD_BYTES * len(missing) + sum(map(len, missing)) + text_bytes(added)
+        """Put the values from before all calls into `olds`, for keys that are not in it, and forget them: their size."""
+        found = dict(zip(reversed(self.keys), reversed(self.olds), strict=True))
+        self.keys.clear()
+        self.olds.clear()
+        if olds:
+            for key in found.keys() & olds.keys():
+                del found[key]
+        olds.update(found)
+        return OLD_BYTES * len(found) + sum(map(len, found)) + text_bytes(found.values())
 
 
 def text_bytes(values: Iterable[Compact]) -> int:
@@ -83,61 +89,64 @@ class ViewState(MutableMapping[str, Any]):
 
     def fold(
         self,
-        entries: Iterable[Entry],
+        table: EventTable,
+        events: Iterable[dict[str, Any]],
         apply: Apply,
-        is_wanted: Callable[[str], bool],
         news: dict[str, Compact],
+        before: dict[str, Compact],
         changes: Changes,
-        done: list[Entry],
     ) -> None:
-        """Call `apply` for each event whose type is wanted: what is another then than before is put into `news`, for `read`,
-        and added to `changes`, and its entry to `done`.
+        """Call `apply` for each row of a table with its event: what is another then than before is put into `news`, for `read`,
+        and added to `changes`; into `before` what `read` gave for what was not in `news`.
 
         Raises what `apply` raises, and TypeError or ValueError for what is no key or no value of JSON; then of that event
-        nothing is changed.
+        nothing is changed. `changes` has a count for each of those before it.
         """
         live = self._live
         self._news = news
-        keys, add_old, add_new, add_count = (
-            changes.keys,
-            changes.olds.append,
-            changes.news.append,
-            changes.counts.append,
-        )
-        for entry in entries:
-            event = _decode_event(entry.body)
-            if not is_wanted(event["type"]):
-                continue
-            if entry.extra or entry.vouched:
-                meta = meta_of(entry)
+        keys, add_old, add_count = changes.keys, changes.olds.append, changes.counts.append
+        columns = table.createds, table.times, table.origins, table.extras, table.vouched
+        for event, created, time, origin, extra, vouched in zip(events, *columns, strict=True):
+            if extra or vouched:
+                meta = meta_of(created, time, origin, extra, vouched)
             else:  # nearly always
-                meta = {"created": entry.created, "time": entry.time, "origin": entry.origin}
+                meta = {"created": created, "time": time, "origin": origin}
             live.clear()
             waits = apply(self, event, meta)
             if waits is not None:
                 _run(waits)
             first = len(keys)
-            fresh: tuple[str, ...] = ()
             try:
                 for key, value in live.items():
                     old: Any = news.get(key, _ABSENT)
                     if old is _ABSENT:
-                        old = self._before(key)
-                        fresh = (*fresh, key)
-                    is_number = type(value) is int and -PLAIN_INTEGERS < value < PLAIN_INTEGERS
-                    new: Any = value if is_number else _kept(key, value)
-                    if type(new) is not type(old) or new != old:
-                        if old is None:
-                            check_key(key)
-                        keys.append(key)
-                        add_old(old)
-                        add_new(new)
-                        news[key] = new
+                        self._set_first(key, _kept(key, value), news, before, changes)
+                    elif type(value) is int and type(old) is int and -PLAIN_INTEGERS < value < PLAIN_INTEGERS:
+                        if value != old:
+                            keys.append(key)
+                            add_old(old)
+                            news[key] = value
+                    else:
+                        new = _kept(key, value)
+                        if is_other(new, old):
+                            changes.add(key, old, new)
+                            news[key] = new
             except BaseException:
-                _take_back(changes, first, fresh, news)
+                _take_back(changes, first, news, before)
                 raise
             add_count(len(keys) - first)
-            done.append(entry)
+
+    def _set_first(
+        self, key: str, new: Compact, news: dict[str, Compact], before: dict[str, Compact], changes: Changes
+    ) -> None:
+        """Note a key that is not in `news`, if it has another value now."""
+        old = self._before(key)
+        if is_other(new, old):
+            if old is None:
+                check_key(key)
+            changes.add(key, old, new)
+            before[key] = old
+            news[key] = new
 
     def get(self, key: str, default: Any = None) -> Any:
         live = self._live
@@ -202,22 +211,21 @@ def _kept(key: str, value: Any) -> Compact:
     return None if value is _GONE else compact_value(key, value)
 
 
-def _take_back(changes: Changes, first: int, fresh: Collection[str], news: dict[str, Compact]) -> None:
-    """Take back the changes from the one numbered `first` on; `fresh` keys were not in `news`."""
+def _take_back(changes: Changes, first: int, news: dict[str, Compact], before: dict[str, Compact]) -> None:
+    """Take back the changes of one call, from the one numbered `first` on: of each key there is one at most."""
     for key, old in zip(changes.keys[first:], changes.olds[first:], strict=True):
-        if key in fresh:
-            del news[key]
-        else:
-            news[key] = old
-    del changes.keys[first:], changes.olds[first:], changes.news[first:]
+        new = news[key]
+        changes.more -= (old is None) - (new is None)
+        news[key] = old
+    del changes.keys[first:], changes.olds[first:]
 
 
-def meta_of(entry: Entry) -> dict[str, Any]:
+def meta_of(created: Created, time: int, origin: str | None, extra: bytes, vouched: str) -> dict[str, Any]:
     """The meta that `apply` gets: only what is the same on every node, so neither `added`, `dot` nor changes of this log."""
-    meta: dict[str, Any] = {"created": entry.created, "time": entry.time, "origin": entry.origin}
-    if entry.vouched:
-        meta["vouched"] = entry.vouched
-    return with_kept(msgspec.json.decode(entry.extra)) | meta if entry.extra else meta
+    meta: dict[str, Any] = {"created": created, "time": time, "origin": origin}
+    if vouched:
+        meta["vouched"] = vouched
+    return with_kept(msgspec.json.decode(extra)) | meta if extra else meta
 
 
 def _run(waits: Any) -> None:

@@ -218,21 +218,25 @@ class ViewStore:
         view, progress = work.view, work.progress
         if work.last_kept is not None:
             self._execute("DELETE FROM olds WHERE view = ? AND segment > ?", (view, work.last_kept))
-        texts = {number: jsons_of(olds) | self._olds(view, number) for number, olds in work.olds.items()}
+        groups = {number: [number] for number in work.olds}
         for number, behind in work.merges:
-            one, other = [texts.pop(each) if each in texts else self._olds(view, each) for each in (number, behind)]
-            texts[number] = other | one
-            self._execute("DELETE FROM olds WHERE view = ? AND segment = ?", (view, behind))
-        for number, olds in texts.items():
-            self._execute("INSERT OR REPLACE INTO olds VALUES (?, ?, ?)", (view, number, _to_bytes(olds)))
-        self._execute("DELETE FROM olds WHERE view = ? AND segment < ?", (view, work.first_kept))
+            groups.setdefault(number, [number]).extend(groups.pop(behind, [behind]))
+        for number, members in groups.items():
+            olds: Olds = {}
+            for each in reversed(members):  # the first value is the one before all
+                olds.update(work.olds.get(each, {}))
+                olds.update(self._olds(view, each))
+            self._execute("INSERT OR REPLACE INTO olds VALUES (?, ?, ?)", (view, number, _to_bytes(jsons_of(olds))))
+        gone = [(view, behind) for _, behind in work.merges]
         connection = self._opened()
+        connection.executemany("DELETE FROM olds WHERE view = ? AND segment = ?", gone)
+        self._execute("DELETE FROM olds WHERE view = ? AND segment < ?", (view, work.first_kept))
         news, before = jsons_of(work.news), jsons_of(work.before)
         # sqlite3 looks for an adapter of bytes, which takes longer than all else about a value; not of bytearray.
         kept = [(view, key, bytearray(text)) for key, text in news.items() if text is not None]
         _PUT.write(connection, list(chain.from_iterable(kept)))
-        gone = [(view, key) for key, text in news.items() if text is None]
-        connection.executemany("DELETE FROM state WHERE view = ? AND key = ?", gone)
+        without = [(view, key) for key, text in news.items() if text is None]
+        connection.executemany("DELETE FROM state WHERE view = ? AND key = ?", without)
         connection.executemany(_FORGET, [(view, position) for position in work.forgotten])
         self._keep_cleaned(view, work.cleaned)
         size = progress.bytes + _size_of(news) - _size_of(before)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable
-from operator import attrgetter
-from typing import cast
 
 from mesh.views.state import Changes, text_bytes
 from mesh.views.store import Olds, Segment
 from mesh.views.values import Compact
-from peers.events.columns import bytes_of
 from peers.events.entry import Entry
+from peers.events.table import EventTable
 from peers.stores.store import Place
 
 FOLDED_EVENTS = 4_096
@@ -25,8 +22,9 @@ OLDS_BYTES = 64 * 1024 * 1024
 """Of all old values; beyond it the oldest are dropped."""
 
 
-place_of = cast("Callable[[Entry], Place]", attrgetter("time", "created"))
-"""Where an event is in log order."""
+def place_of(entry: Entry) -> Place:
+    """Where an event is in log order."""
+    return entry.time, entry.created
 
 
 class Rewinder:
@@ -41,7 +39,7 @@ class Rewinder:
         """The last ones of the last segment."""
         self.last_kept: int | None = None
         """Segments in the file after it are no longer valid."""
-        self._entries: list[Entry] = []
+        self._table = EventTable.of()
         """The events of the last folds."""
         self._counts: list[int] = []
         """How many keys each changed: of `_keys` and `_olds`, the keys and their values before, in that order."""
@@ -56,41 +54,41 @@ class Rewinder:
         """Folds that the segments reach back."""
         return sum(segment.events for segment in self.segments)
 
-    def add(self, entries: list[Entry], changes: Changes) -> None:
+    def add(self, table: EventTable, changes: Changes) -> None:
         """Some more folds, and what each changed."""
         segment = self.segments[-1]
         if segment.events >= SEGMENT_EVENTS:
             self._gather()
             segment = Segment(segment.number + 1, self.last_place)
             self.segments.append(segment)
-        segment.events += len(entries)
+        segment.events += len(table)
         self._changes.add_olds(changes)
-        self._entries += entries
+        self._table += table
         self._counts += changes.counts
         self._keys += changes.keys
         self._olds += changes.olds
-        self._tail_bytes += bytes_of(entries) + text_bytes(changes.olds)
-        if len(self._entries) > 2 * FOLDED_EVENTS or self._tail_bytes > 2 * FOLDED_BYTES:
+        self._tail_bytes += table.bytes + text_bytes(changes.olds)
+        if len(self._table) > 2 * FOLDED_EVENTS or self._tail_bytes > 2 * FOLDED_BYTES:
             self._trim()
 
     @property
     def last_place(self) -> Place | None:
         """That of the last fold."""
-        return place_of(self._entries[-1]) if self._entries else self._tail_after
+        return self._table.place(-1) if self._table else self._tail_after
 
     def is_recent(self, place: Place) -> bool:
         """Whether memory reaches back to before this place."""
         return self._tail_after is None or self._tail_after < place
 
-    def take_back(self, place: Place, state: Olds) -> list[Entry]:
+    def take_back(self, place: Place, state: Olds) -> EventTable:
         """Take back all folds from a place on, which is recent: put old values into `state`. What was folded, in order."""
-        at = bisect_left(self._entries, place, key=place_of)
+        at = bisect_left(range(len(self._table)), place, key=self._table.place)
         changed = len(self._keys) - sum(self._counts[at:])
         state.update(zip(reversed(self._keys[changed:]), reversed(self._olds[changed:]), strict=True))
         self._gather()
-        gone = self._entries[at:]
-        self._tail_bytes -= bytes_of(gone) + text_bytes(self._olds[changed:])
-        del self._entries[at:], self._counts[at:], self._keys[changed:], self._olds[changed:]
+        gone = self._table[at:]
+        self._tail_bytes -= gone.bytes + text_bytes(self._olds[changed:])
+        del self._table[at:], self._counts[at:], self._keys[changed:], self._olds[changed:]
         self._cut(len(gone))
         return gone
 
@@ -113,8 +111,7 @@ class Rewinder:
         segment = self.segments[at]
         self._drop_after(at)
         segment.events = 0
-        for column in self._entries, self._counts, self._keys, self._olds:
-            column.clear()
+        self._table, self._counts, self._keys, self._olds = EventTable.of(), [], [], []
         self._tail_bytes, self._tail_after = 0, segment.after
         return segment.after
 
@@ -189,13 +186,13 @@ class Rewinder:
         del self.segments[at + 1 :]
 
     def _trim(self) -> None:
-        gone = max(1, len(self._entries) - FOLDED_EVENTS)
+        gone = max(1, len(self._table) - FOLDED_EVENTS)
         if self._tail_bytes > FOLDED_BYTES:
-            gone = max(gone, len(self._entries) // 2)
-        self._tail_after = place_of(self._entries[gone - 1])
+            gone = max(gone, len(self._table) // 2)
+        self._tail_after = self._table.place(gone - 1)
         changed = sum(self._counts[:gone])
-        self._tail_bytes -= bytes_of(self._entries[:gone]) + text_bytes(self._olds[:changed])
-        del self._entries[:gone], self._counts[:gone], self._keys[:changed], self._olds[:changed]
+        self._tail_bytes -= self._table[:gone].bytes + text_bytes(self._olds[:changed])
+        del self._table[:gone], self._counts[:gone], self._keys[:changed], self._olds[:changed]
 
 
 def _is_before(one: Place | None, other: Place | None) -> bool:

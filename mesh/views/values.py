@@ -24,7 +24,8 @@ Compact = bytes | int | float | str | None
 where the key has none. Equal values are kept equally, and are of one type.
 """
 
-_encode = msgspec.json.Encoder(order="deterministic").encode
+_encoder = msgspec.json.Encoder(order="deterministic")
+_encode, _encode_lines = _encoder.encode, _encoder.encode_lines
 _decode = msgspec.json.Decoder().decode
 _CONTAINERS = b"[{"
 
@@ -51,10 +52,11 @@ def compacted(text: Text) -> Compact:
 
 def jsons_of(values: Mapping[str, Compact]) -> dict[str, Text]:
     """The JSON texts of what is kept, by the keys."""
-    return {
-        key: compact if compact is None or type(compact) is bytes else _encode(compact)
-        for key, compact in values.items()
-    }
+    compacts = values.values()
+    texts = iter(
+        _encode_lines([value for value in compacts if value is not None and type(value) is not bytes]).split(b"\n")
+    )
+    return {key: value if value is None or type(value) is bytes else next(texts) for key, value in values.items()}
 
 
 def is_other(one: Compact, other: Compact) -> bool:

@@ -6,7 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from operator import attrgetter, lt
 
-from peers.events.columns import EventColumns, size_of
+from peers.events.columns import EventColumns, joined, size_of
 from peers.events.entry import Entry
 from peers.log.run_tail import TAIL_BYTES, TAIL_CHANGES
 from peers.stores.event_types import EventTypes
@@ -72,16 +72,22 @@ class ShownTail:
         """As `page_of`, or None if the walk is further back than the tail reaches."""
         if after + 1 < self._first:
             return None
-        found: list[Entry] = []
-        at = bisect_right(self._parts, after, key=_last_added)
-        while at < len(self._parts) and len(found) < limit:
-            part = self._parts[at]
-            start = 0 if found else bisect_right(part, after, key=_added)
-            found += part[start : start + limit - len(found)]
-            at += 1
+        parts: list[Sequence[Entry]] = []
+        left = limit
+        for part in self._parts[bisect_right(self._parts, after, key=_last_added) :]:
+            if left <= 0:
+                break
+            start = 0 if parts else bisect_right(part, after, key=_added)
+            parts.append(part[start : start + left])
+            left -= len(parts[-1])
+        found = joined(parts) if parts else ()
         length = _fitting(found, max_bytes, least=1)
         is_end = not found or (length == len(found) and found[-1].added == _last_added(self._parts[-1]))
-        return Page(tuple(found[:length]), max(after, self._last) if is_end else found[length - 1].added)
+        fitting = found if length == len(found) else found[:length]
+        return Page(
+            fitting if isinstance(fitting, EventColumns) else tuple(fitting),
+            max(after, self._last) if is_end else fitting[-1].added,
+        )
 
     def _replace(self, added: int, by: list[Entry], position: int | None = None) -> None:
         """Put `by` in the place of the event with this `added`, if that is here, and at `position` unless this is None."""

@@ -12,6 +12,7 @@ from peers.events.created import Created
 from peers.events.dot import Dot
 from peers.events.entry import Entry
 from peers.events.reasons import Kept, Label
+from peers.events.table import EventTable
 from peers.stores.store import Looked, Place, StoreError, WalkOptions
 
 
@@ -49,6 +50,12 @@ class EventRows(ABC):
     def each(self, **options: Unpack[WalkOptions]) -> tuple[Entry, ...]:
         """As in the port."""
         return self.look(None, **options).entries
+
+    def table(self, after: Place | None, *, until: int, limit: int, max_bytes: int) -> tuple[EventTable, Place | None]:
+        """As in the port."""
+        found = self.each(younger_than=after, limit=limit)
+        end = None if len(found) < limit else (found[-1].time, found[-1].created)
+        return EventTable.of([entry for entry in found if entry.added <= until]), end
 
     @abstractmethod
     def all_cursors(self) -> Iterator[tuple[str, tuple[int, int]]]:

@@ -14,6 +14,7 @@ from peers.events.epoch import Birth, EpochEnd, name_of
 from peers.events.piece import Piece
 from peers.events.proof import Block, Proof, Way
 from peers.events.signature import Signer
+from peers.events.table import EventTable
 from peers.facts.fact import Fact, Tip
 from peers.facts.fact_set import MeshEnd
 from peers.facts.roster import Roster
@@ -26,6 +27,7 @@ from peers.stores.store import (
     Criteria,
     KeptBeside,
     Looked,
+    Place,
     WalkOptions,
 )
 
@@ -382,6 +384,13 @@ class RunStore(KeptBeside, KeepsArrivals, Protocol):
 
     def each(self, **options: Unpack[WalkOptions]) -> tuple[Entry, ...]:
         """A page of the events shown, each once: see `Walk`."""
+
+    def table(self, after: Place | None, *, until: int, limit: int, max_bytes: int) -> tuple[EventTable, Place | None]:
+        """The events shown after a place, by (time, created), without those with an `added` beyond `until`.
+
+        It ends after it has looked at `limit` of them or, where they are on a disk, at some more than `max_bytes`: at the
+        place that it gives; None: these are all.
+        """
 
     def undone(self, createds: Collection[Created]) -> set[Created]:
         """Those of these events that a `logux/undo` undoes which is shown, or was before it was cleaned; they may be unknown.

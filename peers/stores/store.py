@@ -193,7 +193,7 @@ class Looked(NamedTuple):
 class Page:
     """A piece of the walk over all changes."""
 
-    entries: tuple[Entry, ...]
+    entries: Sequence[Entry]
     """In the order of `position`, each with the dot of its change. The same event comes once per dot."""
     until: int
     """The walk has looked at everything up to this position: go on from here."""

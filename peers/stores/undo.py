@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -68,12 +68,18 @@ def with_undo_id(body: bytes, undo_id: Any) -> bytes:
 
 def undone_among(events: Sequence[Entry]) -> Iterator[tuple[Created, Created]]:
     """For each of these events that undoes one: its own `created`, and that of the other. Cheap where none does."""
-    bodies = events.bodies if isinstance(events, EventColumns) else [event.body for event in events]
+    if isinstance(events, EventColumns):
+        return undone_in(events.createds, events.bodies)
+    return undone_in((event.created for event in events), [event.body for event in events])
+
+
+def undone_in(createds: Iterable[Created], bodies: Sequence[bytes]) -> Iterator[tuple[Created, Created]]:
+    """The same of events with these `created` and JSON texts."""
     if bodies and _may_undo(b"".join(bodies)):  # one search through all takes a third of the time of one through each
-        for event in events:
-            target = undone_by(event.body)
+        for created, body in zip(createds, bodies, strict=False):
+            target = undone_by(body)
             if target is not None:
-                yield event.created, target
+                yield created, target
 
 
 def _may_undo(text: bytes) -> bool:

@@ -162,7 +162,7 @@ class ViewHouse:
             if entry.created not in undone and (
                 entry.event["type"] in types if types is not None else entry.event["type"] != UNDO
             ):
-                apply(state, entry.event, meta_of(entry))
+                apply(state, entry.event, meta_of(entry.created, entry.time, entry.origin, entry.extra, entry.vouched))
         return state
 
     def _open_disk(self, store: ViewStore) -> Any:

@@ -12,12 +12,14 @@ from mesh.views.store import Olds, Segment
 from mesh.views.undo import SEGMENT_EVENTS, SEGMENT_SHARE, Rewinder
 from mesh.views.values import Compact
 from peers.events.entry import Entry
+from peers.events.table import EventTable
 
 
 def changes_of(key: str, old: Compact, new: Compact) -> Changes:
     """Those of one event."""
     changes = Changes()
-    changes.keys, changes.olds, changes.news, changes.counts = [key], [old], [new], [1]
+    changes.add(key, old, new)
+    changes.counts.append(1)
     return changes
 
 
@@ -38,7 +40,7 @@ class Folds:
             entry = Entry((time, "user", 0), time, b"{}")
             self.history.append((entry, dict(self.state)))
             key, new = f"k{self.random.randrange(6)}", b"%d" % time if self.random.random() < 0.8 else None
-            self.rewinder.add([entry], changes_of(key, self.state.get(key), new))
+            self.rewinder.add(EventTable.of([entry]), changes_of(key, self.state.get(key), new))
             self.state[key] = new
 
     def flush(self) -> None:

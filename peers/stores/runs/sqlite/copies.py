@@ -12,11 +12,16 @@ from peers.events.columns import EventColumns
 from peers.events.created import MAX_MS, Created
 from peers.events.dot import Dot, Epoch
 from peers.events.entry import WAITS, Entry
+from peers.events.table import EventTable
 from peers.stores.runs.sqlite.layout import ASIDE, ASIDE_BURIED, BURIED, EXCHANGED, SHOWN, WAITING
 from peers.stores.runs.sqlite.nodes import Nodes
 from peers.stores.sqlite.many import FEW, RUN_ROWS, ConsecutiveRows, ManyRows
+from peers.stores.store import Place
 
 COPY_COLUMNS = "position, epoch, seq, ms, node, n, time, lag, body, extra, local, state"
+
+TABLE_COLUMNS = "position, epoch, seq, ms, node, n, time, lag, body, extra"
+"""All but what one log says of an event."""
 
 DENSITY = 8
 """Where one row of so many is asked for, or more, all are looked at, which takes less time than to find each."""
@@ -286,6 +291,33 @@ class Copies:
     def entry(self, row: Row) -> Entry:
         """The copy of one row."""
         return self.entries([row])[0]
+
+    def table(self, rows: Sequence[Row], until: int) -> EventTable:
+        """The same of rows of TABLE_COLUMNS in columns, of those with an `added` up to `until`."""
+        rows = [row for row in rows if row[0] - row[7] <= until]
+        names = {node: self._nodes.name(node) for node in {row[4] for row in rows}}
+        marks = {
+            epoch: self._stamp((self._epochs[epoch - 1], 0)) if epoch else (None, "", False)
+            for epoch in {row[1] for row in rows}
+        }
+        stamps = (
+            [self._stamp((self._epochs[row[1] - 1], row[2])) if marks[row[1]][2] else marks[row[1]] for row in rows]
+            if len(marks) > 1 or any(is_mixed for _, _, is_mixed in marks.values())
+            else [*marks.values()] * len(rows)
+        )
+        return EventTable(
+            [row[3] if row[6] is None else row[6] for row in rows],
+            [(row[3], names[row[4]], row[5]) for row in rows],
+            [row[8] for row in rows],
+            [row[9] or b"" for row in rows],
+            [origin for origin, _, _ in stamps],
+            [vouched for _, vouched, _ in stamps],
+        )
+
+    def place(self, row: Row) -> Place:
+        """(time, created) of a row."""
+        ms, node, n, time = row[3:7]
+        return ms if time is None else time, (ms, self._nodes.name(node), n)
 
     def entries(self, rows: Iterable[Row]) -> list[Entry]:
         """The copies of rows, as `RunRows` gives them."""

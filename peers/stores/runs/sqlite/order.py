@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from heapq import merge
 from itertools import chain, islice, pairwise
@@ -18,12 +18,13 @@ from peers.stores.store import LOOK_EVENTS, Place, Walk
 AHEAD = 16
 """Rows read beyond those that are asked for, since the events of the last ms have to be seen together."""
 PAGE_ROWS = 500
+STEP_ROWS = 100
+"""Rows between two looks at their bytes."""
 LOOK_ROWS = 100
 """The same where many are read and few asked for; some may be large."""
 MARKS_IN_SQL = 20
 """Of more types only we look which events have one."""
 
-_E_COLUMNS = ", ".join("e." + name for name in COPY_COLUMNS.split(", "))
 _INDEXED = "FROM labels AS l CROSS JOIN events AS e ON e.position = l.position WHERE l.kind = 'index' AND l.name = ?"
 _POSITION = f"""
     SELECT position FROM events WHERE position = ? AND position - lag = ? AND state NOT IN ({EXCHANGED}, {BURIED_EXCHANGED})
@@ -53,7 +54,9 @@ _OTHERS = _Index("e.time, e.ms", f"e.time IS NOT NULL AND e.state < {BURIED}")
 class Walker:
     """Reads pages of rows in the order that a walk asks for."""
 
-    def __init__(self, execute: Callable[..., sqlite3.Cursor], nodes: Nodes) -> None:
+    def __init__(self, execute: Callable[..., sqlite3.Cursor], nodes: Nodes, columns: str = COPY_COLUMNS) -> None:
+        """`columns` are those of the rows: COPY_COLUMNS or TABLE_COLUMNS."""
+        self._columns = ", ".join("e." + name for name in columns.split(", "))
         self._execute = execute
         self._nodes = nodes
 
@@ -71,6 +74,18 @@ class Walker:
             if len(found) == walk.limit or (most is not None and isinstance(row, _Edge)):
                 return found, row
         return found, None
+
+    def some(self, walk: Walk, max_bytes: int) -> tuple[list[Row], bool]:
+        """The rows of a walk by place, until they have so many bytes; and whether these are all."""
+        rows, found, size = self._by_place(walk), list[Row](), 0
+        while len(found) < walk.limit and size < max_bytes:
+            step = min(STEP_ROWS, walk.limit - len(found))
+            some = list(islice(rows, step))
+            found += some
+            size += sum([len(row[8]) + (0 if row[9] is None else len(row[9])) for row in some])
+            if len(some) < step:
+                return found, True
+        return found, False
 
     def _fits(self, walk: Walk, row: Row) -> bool:
         return (walk.types is None or walk.types.fit(row[8])) and walk.is_between(self._place(row))
@@ -94,10 +109,12 @@ class Walker:
         start = (lowest[0], lowest[1][0]) if lowest else (0, 0)
         end = (highest[0], highest[1][0]) if highest else (MAX_MS, MAX_MS)
         left = MAX_MS if _is_selective(walk) else walk.limit
+        rows: list[Row] = []
         while start[0] <= end[0] and left > 0:
             size = min(left, _rows_at_once(walk)) + AHEAD
-            rows = self._read(index, walk, (start, end), size)
-            if len(rows) < size:
+            some = self._read(index, walk, (start, end), size, rows)
+            rows += some
+            if len(some) < size:
                 yield from self._between(rows, walk)
                 return
             stamp = _stamp(rows[-1])  # there may be more of these
@@ -107,21 +124,35 @@ class Walker:
             found = self._between(rows[:whole], walk)
             left -= len(found)
             yield from found
+            del rows[:whole]
             if not whole:
+                rows.clear()
                 yield from self._of_stamp(index, walk, stamp)
                 time, ms = stamp
                 stamp = (time - 1, MAX_MS) if walk.reverse and index is _PLAIN else (time, ms - 1)
                 stamp = stamp if walk.reverse else (time + 1, 0) if index is _PLAIN else (time, ms + 1)
             start, end = (start, stamp) if walk.reverse else (stamp, end)
 
-    def _read(self, index: _Index, walk: Walk, bounds: tuple[tuple[int, int], tuple[int, int]], size: int) -> list[Row]:
+    def _read(
+        self,
+        index: _Index,
+        walk: Walk,
+        bounds: tuple[tuple[int, int], tuple[int, int]],
+        size: int,
+        before: Sequence[Row],
+    ) -> list[Row]:
+        """Rows with a stamp between these; `before` are those of the first one that were read before."""
         start, end = map(index.bound, bounds)
         marks = ", ".join("?" * len(start))
         since, values = _since(walk)
-        order = _order(walk, *index.stamp.split(", "), "e.node", "e.n")
+        columns = [*index.stamp.split(", "), "e.node", "e.n"]
+        if before:
+            _, _, _, _, node, n, *_ = before[-1]
+            since += f" AND ({', '.join(columns)}) {'<' if walk.reverse else '>'} ({marks}, ?, ?)"
+            values = [*values, *index.bound(_stamp(before[-1])), node, n]
         statement = (
-            f"SELECT {_E_COLUMNS} FROM events AS e WHERE {index.condition} AND ({index.stamp}) >= ({marks})"
-            f" AND ({index.stamp}) <= ({marks}){since} ORDER BY {order} LIMIT ?"
+            f"SELECT {self._columns} FROM events AS e WHERE {index.condition} AND ({index.stamp}) >= ({marks})"
+            f" AND ({index.stamp}) <= ({marks}){since} ORDER BY {_order(walk, *columns)} LIMIT ?"
         )
         return self._execute(statement, [*start, *end, *values, size]).fetchall()
 
@@ -148,7 +179,7 @@ class Walker:
         same = " AND ".join(f"{name} = ?" for name in index.stamp.split(", "))
         since, values = _since(walk)
         statement = (
-            f"SELECT {_E_COLUMNS} FROM events AS e WHERE {index.condition} AND {same} AND e.node = ?"
+            f"SELECT {self._columns} FROM events AS e WHERE {index.condition} AND {same} AND e.node = ?"
             f" AND e.n > ? AND e.n < ?{since} ORDER BY {_order(walk, 'e.n')} LIMIT ?"
         )
         for name, node in sorted(self._nodes_of(index, same, stamp), reverse=walk.reverse):
@@ -182,7 +213,7 @@ class Walker:
                 if bound is not None
             ]
             statement = (
-                f"SELECT {_E_COLUMNS} {_INDEXED}{''.join(text for text, _ in bounds)}{since}"
+                f"SELECT {self._columns} {_INDEXED}{''.join(text for text, _ in bounds)}{since}"
                 f" ORDER BY {_order(walk, 'l.time', 'l.created')} LIMIT ?"
             )
             places = [value for _, bound in bounds for value in bound]
@@ -222,7 +253,7 @@ class Walker:
         bound, values = (f" AND {bound}", [after]) if walk.after is not None else ("", [])
         since, more = _since(walk)
         size = _rows_at_once(walk)
-        select = f"SELECT {_E_COLUMNS}, {key} {source} AND {key} > ? AND {key} < ?{bound}{since}"
+        select = f"SELECT {self._columns}, {key} {source} AND {key} > ? AND {key} < ?{bound}{since}"
         order = f" ORDER BY {_order(walk, key)} LIMIT ?"
         named = [] if walk.index is None else [walk.index]
         may_fit, tested = _may_fit(walk)

@@ -15,12 +15,14 @@ from peers.events.entry import Entry
 from peers.events.piece import Piece
 from peers.events.proof import Block, Proof
 from peers.events.run import RunHash
+from peers.events.table import EventTable
 from peers.facts.fact import Fact, Tip, fact_id_of
 from peers.stores.arrivals import Arrival
 from peers.stores.run_store import Change, RunState
 from peers.stores.runs.epochs import leaves_at
 from peers.stores.runs.forks import RunRules
 from peers.stores.runs.rows import EpochRow, RunNumbers, RunRow, Standing, signed_name
+from peers.stores.runs.sqlite.copies import TABLE_COLUMNS
 from peers.stores.runs.sqlite.epoch_rows import EpochTables
 from peers.stores.runs.sqlite.order import Walker
 from peers.stores.runs.sqlite.rows import SqliteRunRows
@@ -30,7 +32,7 @@ from peers.stores.sqlite.counters import load_facts, save_facts
 from peers.stores.sqlite.file import explain
 from peers.stores.sqlite.layout import damaged
 from peers.stores.sqlite.many import LOOKUP
-from peers.stores.store import Looked, StoreError, Walk, WalkOptions
+from peers.stores.store import Looked, Place, StoreError, Walk, WalkOptions
 
 _FACTS = ("last_added", "last_position", "events", "clock_ms", "conflicts", "hollow", "refused", "waiting", "marked")
 
@@ -72,6 +74,7 @@ class SqliteRunStore(SqliteRunRows, RunRules):
         super().__init__(path, synchronous=synchronous, checkpoint_lock=checkpoint_lock)
         self._tables = EpochTables(self._execute, self._path)
         self._walker = Walker(self._execute, self._nodes)
+        self._tabler = Walker(self._execute, self._nodes, TABLE_COLUMNS)
         self._arrivals = ArrivalRows(self._execute, self._nodes.numbered, self._nodes.name)
         self._checked: dict[tuple[Epoch, int], RunHash] = {}
         """Runs that were read last, as far as they were: one who follows them needs only what is new. The last one last."""
@@ -261,6 +264,12 @@ class SqliteRunStore(SqliteRunRows, RunRules):
             except ValueError:
                 raise damaged(self._path, "an event has no `type`") from None
             return Looked(tuple(self._copies.entries(rows)), None if rest is None else self._copies.entry(rest))
+
+    def table(self, after: Place | None, *, until: int, limit: int, max_bytes: int) -> tuple[EventTable, Place | None]:
+        with self._explained():
+            rows, is_all = self._tabler.some(Walk(younger_than=after, limit=limit), max_bytes)
+            end = None if is_all else self._copies.place(rows[-1])
+            return self._copies.table(rows, until), end
 
     def head(self, epoch: Epoch, seq: int) -> bytes | None:
         with self._reading():
