@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count, pairwise, repeat
 from operator import eq
 from typing import Any, TypeVar, cast, overload
+
+from msgspec import json
 
 from peers.events.created import Created
 from peers.events.dot import Dot
@@ -23,7 +25,7 @@ class EventColumns(Sequence[Entry]):
     are those of the first one and go up by one from each to the next; `origin` is the same for all.
     """
 
-    __slots__ = ("added", "bodies", "bytes", "dot", "ms", "n", "node_id", "origin", "position")
+    __slots__ = ("added", "bodies", "bytes", "dot", "leaves", "ms", "n", "node_id", "origin", "position")
 
     def __init__(
         self,
@@ -45,6 +47,8 @@ class EventColumns(Sequence[Entry]):
         self.added = added
         self.position = position
         self.origin = origin
+        self.leaves: list[bytes] | None = None
+        """Of each, between `hash_ahead` and `leaves_of`."""
         self.bytes = sum(map(len, bodies))
         """Of the bodies."""
 
@@ -53,15 +57,12 @@ class EventColumns(Sequence[Entry]):
         """The `created` of each."""
         return zip(self.ms, repeat(self.node_id), self.n, strict=False)
 
-    def metas(self) -> list[dict[str, Any]]:
+    def metas(self) -> Iterator[dict[str, Any]]:
         """`Entry.meta` of each, for events that have their places."""
         epoch, seq = self.dot or ("", 0)
         node_id, origin = self.node_id, self.origin
-        numbered = zip(self.ms, self.n, count(self.added), count(seq), strict=False)
-        return [
-            {"created": (ms, node_id, n), "time": ms, "added": added, "dot": (epoch, seq), "origin": origin}
-            for ms, n, added, seq in numbered
-        ]
+        for ms, n, added, own in zip(self.ms, self.n, count(self.added), count(seq), strict=False):
+            yield {"created": (ms, node_id, n), "time": ms, "added": added, "dot": (epoch, own), "origin": origin}
 
     def __len__(self) -> int:
         return len(self.ms)
@@ -193,6 +194,13 @@ def latest_of(items: Items) -> int:
 def leaves_alone(items: Items) -> Sequence[bytes]:
     """The leaves of entries without an event among these."""
     return () if isinstance(items, EventColumns) else [item for item in items if not isinstance(item, Entry)]
+
+
+def shown_of(events: Sequence[Entry]) -> Iterator[tuple[dict[str, Any], Mapping[str, Any]]]:
+    """`Entry.event` and `Entry.meta` of each, when it is asked for."""
+    if isinstance(events, EventColumns):
+        return zip(map(json.decode, events.bodies), events.metas(), strict=True)
+    return ((event.event, event.meta) for event in events)
 
 
 def sizes_of(events: Sequence[Entry]) -> list[int]:

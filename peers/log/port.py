@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from peers.clock import Undo
 from peers.emitter import Emitter
+from peers.events.columns import shown_of
 from peers.events.created import Created
 from peers.events.ends import Ends
 from peers.events.entry import Entry
@@ -44,10 +45,12 @@ class Commit:
         yield "commit", self
         yield ("change",)
         for name, entries in ("event", self.new), ("clean", self.cleaned):
-            for entry in entries if emitter.has_listeners(name) else ():
+            if not emitter.has_listeners(name):
+                continue  # they are decoded for listeners only
+            for event, meta in shown_of(entries):
+                yield name, event, meta
                 if not emitter.has_listeners(name):
-                    break  # it is decoded for listeners only
-                yield name, entry.event, entry.meta
+                    break
 
 
 class Announcer:

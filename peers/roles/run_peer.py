@@ -177,6 +177,8 @@ class RunPeerSync(RunRelaying):
     def _compare_clocks(self, message: Pieces) -> None:
         """By the newest event of the other end's own that it did not have at its greeting."""
         for raw in reversed(message.pieces):
+            if isinstance(raw.items, EventColumns) and raw.items.node_id != self.other_node_id:
+                continue  # nearly all that is relayed
             known = self._progress.greeted.get(raw.epoch, 0)
             for seq, item in zip(range(raw.last, max(known, raw.start - 1), -1), reversed(raw.items), strict=False):
                 if (
@@ -226,8 +228,15 @@ class RunPeerSync(RunRelaying):
                 return
         self.react(self.runs.read(work), partial(self._answer, then))
 
-    def write(self, work: Callable[[RunStore], Sequence[Taken]], then: Callable[[Sequence[Taken]], None]) -> None:
-        self._written_ms = self.clock.elapsed_ms()
+    def write(
+        self,
+        work: Callable[[RunStore], Sequence[Taken]],
+        then: Callable[[Sequence[Taken]], None],
+        *,
+        is_next_part: bool = False,
+    ) -> None:
+        if not is_next_part:
+            self._written_ms = self.clock.elapsed_ms()
         self.react(self.runs.write(work, self.other_node_id or WRITTEN_HERE), partial(self._answer, then))
 
     def is_awaited(self) -> bool:

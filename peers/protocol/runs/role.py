@@ -50,8 +50,17 @@ class RunRole(Protocol):
     def read(self, work: Callable[[RunStore], T], then: Callable[[T], None]) -> None:
         """Ask the store for something; `then` gets the answer."""
 
-    def write(self, work: Callable[[RunStore], Sequence[Taken]], then: Callable[[Sequence[Taken]], None]) -> None:
-        """Ask the store to write, in one transaction; `then` gets what was done, after it was committed."""
+    def write(
+        self,
+        work: Callable[[RunStore], Sequence[Taken]],
+        then: Callable[[Sequence[Taken]], None],
+        *,
+        is_next_part: bool = False,
+    ) -> None:
+        """Ask the store to write, in one transaction; `then` gets what was done, after it was committed.
+
+        `is_next_part`: for `rest` it is one with the write before.
+        """
 
     def is_awaited(self) -> bool:
         """Whether others wait for the store: asked in a work, which may do less then, and the rest later."""

@@ -68,7 +68,7 @@ def test_columns_have_the_leaves_sizes_and_metas_of_their_entries(rows: Any, pla
     assert (bytes_of(columns), size_of(columns)) == (bytes_of(entries), sum(entry.size for entry in entries))
     assert are_events_alone(columns) and events_of(columns) == entries
     if place is not None:
-        assert columns.metas() == [entry.meta for entry in entries]
+        assert list(columns.metas()) == [entry.meta for entry in entries]
 
 
 @given(rows, places, st.integers(1, 11), st.integers(0, 1))

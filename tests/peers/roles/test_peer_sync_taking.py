@@ -197,6 +197,23 @@ def test_while_others_use_the_disk_each_commit_of_a_neighbour_that_brings_much_i
     assert busy.heard[-1] == ["synced", 2]
 
 
+def test_while_others_use_the_disk_an_event_that_comes_before_a_large_commit_does_not_wait_for_all_of_it() -> None:
+    busy, disk = held_neighbour()
+    authors = [Author(f"author{number}", number) for number in range(2 * STEP_PIECES)]
+    busy.sends(*[author.write("before") for author in authors[:STEP_PIECES]])
+    busy.log.read(lambda store: store.state)
+    while disk.waiting:
+        disk.release(1)
+
+    busy.sends(*[author.write("much") for author in authors[STEP_PIECES:]])
+    busy.log.add({"type": "own"})
+    disk.release(1)
+
+    assert busy.log.types == ["before"] * STEP_PIECES + ["own"]
+    disk.release(1)
+    assert busy.log.types.count("much") == STEP_PIECES
+
+
 def test_an_epoch_that_waits_for_its_first_commit_goes_on_after_a_message_of_another_kind() -> None:
     stranger, disk = held_neighbour()
     stranger.sends(Author().write("before"))

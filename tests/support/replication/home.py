@@ -306,7 +306,9 @@ class Session:
     def read(self, work: Callable[[RunStore], Any], then: Callable[[Any], None]) -> None:
         self.home.mailbox.ask(self, work, then, writes=False)
 
-    def write(self, work: Callable[[RunStore], Any], then: Callable[[Any], None]) -> None:
+    def write(
+        self, work: Callable[[RunStore], Any], then: Callable[[Any], None], *, is_next_part: bool = False
+    ) -> None:
         self.home.mailbox.ask(self, work, then, writes=True)
 
     def is_awaited(self) -> bool:
