@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.support.forked_process import MESH, ForkedProcess
+from tests.support.forked_process import MESH, ForkedProcess, run_forked
 from tests.support.root import ROOT
 
 DEADLINE_SECONDS = 20.0
@@ -28,13 +28,7 @@ def environment(**more: str) -> dict[str, str]:
 
 def run(home: Path, *args: str, given: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
     """Run a command to its end, with `given` as its standard input."""
-    with start(home, *args, stdin=subprocess.DEVNULL if given is None else subprocess.PIPE, bufsize=-1) as process:
-        try:
-            out, err = process.communicate(given, timeout=DEADLINE_SECONDS)
-        except BaseException:
-            process.kill()
-            raise
-    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+    return run_forked(arguments(home, *args), input=given, timeout=DEADLINE_SECONDS, env=environment())
 
 
 def start(home: Path, *args: str, **options: Any) -> subprocess.Popen[bytes]:

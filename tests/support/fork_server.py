@@ -7,6 +7,7 @@ standard streams. Each request is answered in turn; the end of the requests ends
 from __future__ import annotations
 
 import atexit
+import ctypes
 import gc
 import importlib
 import json
@@ -32,6 +33,11 @@ NOT_LOADED = ("mesh.lab", "mesh.bench", "mesh.__main__")
 """What only `mesh scenario` and `mesh bench` load, and the program itself."""
 LOADED_LATE = ("cryptography.x509", "encodings.idna", "platformdirs.unix", "rich.live", "rich.table")
 """Modules of others that functions of commands and nodes import."""
+
+
+PR_SET_PDEATHSIG = 1
+"""From <sys/prctl.h>."""
+_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def serve(requests: socket.socket) -> None:
@@ -94,6 +100,8 @@ def _load() -> None:
 
 def _become(request: dict[str, Any], streams: list[int]) -> NoReturn:
     """Be the process that `python -m mesh` would have been, in this child, to its end."""
+    if request["namespaces"]:
+        _enter(*request["namespaces"])
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
@@ -114,6 +122,24 @@ def _become(request: dict[str, Any], streams: list[int]) -> NoReturn:
     except SystemExit as end:
         _end(end.code if isinstance(end.code, int) else int(end.code is not None))
     _end(0)
+
+
+def _enter(holder: str, network: str) -> None:
+    """Enter the namespaces whose files are in the folder `holder`, then the network at a path in them; end with the server."""
+    files = [Path(holder) / name for name in ("user", "mnt")]
+    opened = [
+        os.open(file, os.O_RDONLY) for file in files if file.readlink() != Path("/proc/self/ns", file.name).readlink()
+    ]
+    for number in opened:
+        _set_namespace(number)
+    _set_namespace(os.open(network, os.O_RDONLY))
+    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _set_namespace(number: int) -> None:
+    if _LIBC.setns(number, 0):
+        raise OSError(ctypes.get_errno(), "a namespace cannot be entered")
+    os.close(number)
 
 
 def _open_again(number: int, name: str) -> None:

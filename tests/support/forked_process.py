@@ -25,10 +25,11 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mesh.lab.live.namespaces import Process
 from tests.support.fork_server import receive, send
 from tests.support.root import ROOT
 
@@ -46,7 +47,7 @@ class ForkedProcess(subprocess.Popen[Any]):
     _is_forked = False
 
     def _execute_child(self, args: Any, executable: Any, *how: Any) -> None:  # type: ignore[override]
-        words = [args] if isinstance(args, str) else [*map(os.fspath, args)]
+        namespaces, folder, words = _entered([args] if isinstance(args, str) else [*map(os.fspath, args)])
         preexec_fn, _, pass_fds, cwd, env, _, _, shell, *streams, _, gid, gids, uid, umask, is_session, group = how
         is_special = any((executable, preexec_fn, pass_fds, shell, gid, gids, uid)) or (umask, group) != (-1, -1)
         if is_special or words[: len(MESH)] != [*MESH] or not _SERVER.could_start(env):
@@ -54,7 +55,8 @@ class ForkedProcess(subprocess.Popen[Any]):
             return
         request = {
             "args": words[len(MESH) :],
-            "cwd": os.fspath(cwd or Path.cwd()),
+            "cwd": folder or os.fspath(cwd or Path.cwd()),
+            "namespaces": namespaces,
             "environment": dict(os.environ if env is None else env),
             "umask": _umask(),
             "is_new_session": is_session,
@@ -97,6 +99,24 @@ class ForkedProcess(subprocess.Popen[Any]):
                 self.returncode = os.waitstatus_to_exitcode(_SERVER.ask({"reap": self.pid}))
                 os.close(self._ended)
                 self._ended = None
+
+
+def run_forked(
+    args: Sequence[str | Path], *, input: bytes | str | None = None, timeout: float, **options: Any
+) -> subprocess.CompletedProcess[Any]:
+    """`subprocess.run` of a ForkedProcess: it captures both outputs, and kills what does not end within `timeout` seconds."""
+    streams = {"stdin": subprocess.DEVNULL if input is None else subprocess.PIPE, "stdout": subprocess.PIPE}
+    with ForkedProcess(args, stderr=subprocess.PIPE, **streams, **options) as process:
+        try:
+            out, err = process.communicate(input, timeout)
+        except BaseException:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+class HostProcess(ForkedProcess, Process):
+    """The same in a host of a lab. It has the mounts of the lab themselves, not a copy of them with a /sys of the host."""
 
 
 class _Server:
@@ -143,6 +163,17 @@ class _Server:
 
 
 _SERVER = _Server()
+
+
+def _entered(words: list[str]) -> tuple[list[str], str, list[str]]:
+    """Of a command line of `NetLab.command`: namespaces, working folder, program. Of another: none, "", and all of it."""
+    if words[:1] != ["nsenter"] or "--pdeathsig" not in words:
+        return [], "", words
+    namespaces = [f"/proc/{words[2]}/ns", f"/run/netns/{words[words.index('setpriv') - 1]}"]
+    program = words[words.index("--pdeathsig") + 3 :]
+    if program[:2] == ["env", "-C"]:
+        return namespaces, program[2], program[3:]
+    return namespaces, "/", program
 
 
 def _at_start(environment: Mapping[str, str]) -> dict[str, str]:
