@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterator
 import pytest
 
 from mesh.lab.live.namespaces import NetLab, find_flags
+from tests.support.forked_process import HostProcess
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +25,7 @@ def netlab_flags() -> tuple[str, ...]:
 @pytest.fixture
 def netlab(netlab_flags: tuple[str, ...]) -> Iterator[NetLab]:
     """A lab without hosts; `netlab.hosts(n)` adds some. The report of a failed test has the stderr of its processes."""
-    lab = NetLab(netlab_flags)
+    lab = NetLab(netlab_flags, process=HostProcess)
     yield lab
     lab.close()
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from mesh.settings.paths import CERTIFICATES_FILE
+from tests.support.forked_process import MESH, ForkedProcess
 from tests.support.root import ROOT
-
-MESH = (sys.executable, "-m", "mesh")
 
 
 class Machine(Protocol):
@@ -38,7 +36,7 @@ class ThisMachine:
     """Runs commands on this machine."""
 
     def spawn(self, args: Sequence[str | Path], **options: Any) -> subprocess.Popen[str]:
-        return subprocess.Popen([*args], text=True, **{"stderr": subprocess.DEVNULL, **options})
+        return ForkedProcess([*args], text=True, **{"stderr": subprocess.DEVNULL, **options})
 
 
 class MeshNode:

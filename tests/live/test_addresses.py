@@ -13,6 +13,7 @@ from mesh_process import MeshNode, wait_until
 
 from mesh.control.client import ControlClient
 from mesh.lab.live.namespaces import Host, NetLab
+from tests.support.forked_process import HostProcess
 
 pytestmark = pytest.mark.netlab
 
@@ -25,7 +26,7 @@ Start = Callable[..., MeshNode]
 @pytest.fixture(scope="module")
 def netlab(netlab_flags: tuple[str, ...]) -> Iterator[NetLab]:
     """Three LANs of two hosts: with fd77::/64 and no IPv4, with only link-local addresses, and with all three."""
-    lab = NetLab(netlab_flags)
+    lab = NetLab(netlab_flags, process=HostProcess)
     try:
         pairs = [
             lab.hosts(2, ipv4=False, ipv6=True),

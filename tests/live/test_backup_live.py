@@ -16,6 +16,7 @@ from mesh_process import MESH, MeshNode, wait_until
 
 from mesh.lab.live.namespaces import NetLab
 from tests.support.commands import environment
+from tests.support.forked_process import run_forked
 
 OPTIONS = ("--no-mdns", "--listen", "127.0.0.1:0")
 SECONDS = 60.0
@@ -133,7 +134,7 @@ def test_a_home_whose_node_was_killed_is_backed_up_with_its_last_events(kitchen:
 
 def mesh(home: Path, *arguments: str, before: tuple[str | Path, ...]) -> subprocess.CompletedProcess[str]:
     command = [*before, *MESH, "--home", str(home), *arguments]
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60, env=environment())
+    return run_forked(command, text=True, timeout=60, env=environment())
 
 
 @pytest.mark.netlab

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,8 @@ from mesh_process import MeshNode
 from mesh import Node
 from peers.stores.runs.sqlite.reader import SqliteRunReader
 from peers.stores.store import StoreError
-from tests.support.root import ROOT
+from tests.support.commands import environment
+from tests.support.forked_process import MESH, run_forked
 
 MOUNT_READ_ONLY = (
     'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && ! touch "$1/x" 2>/dev/null && shift && exec "$@"'
@@ -34,9 +33,8 @@ def look(home: Path) -> dict[str, tuple[int, int, int, bytes]]:
 
 
 def run(home: Path, *arguments: str, before: tuple[str | Path, ...] = ()) -> subprocess.CompletedProcess[str]:
-    command = [*before, sys.executable, "-m", "mesh", "--home", home, "log", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60, env=environment)
+    command = [*before, *MESH, "--home", home, "log", *arguments]
+    return run_forked(command, text=True, timeout=60, env=environment())
 
 
 def types(done: subprocess.CompletedProcess[str]) -> list[str]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from mesh_process import wait_until
+from mesh_process import MESH, ROOT, wait_until
 
 from mesh.lab.live.namespaces import Host, NetLab, NetLabError
 
@@ -49,6 +51,21 @@ def test_a_cable_that_was_pulled_can_be_plugged_in_again(netlab: NetLab) -> None
     assert "NO-CARRIER" in two.run(["ip", "link", "show", "eth0"]).stdout
     netlab.link_up(two)
     wait_until(lambda: can_reach(one, two), 3, "the cable works")
+
+
+def test_a_forked_node_is_in_the_network_of_its_host(netlab: NetLab, tmp_path: Path) -> None:
+    one, two = netlab.hosts(2)
+    networks = [host.run(["readlink", "/proc/self/ns/net"]).stdout.strip() for host in (one, two)]
+
+    command = [*MESH, "--home", tmp_path, "up", "--open", "--json"]
+    node = two.spawn(command, env={"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE)
+    assert node.stdout is not None
+    first = json.loads(node.stdout.readline())
+
+    parent = int(Path(f"/proc/{node.pid}/stat").read_text().rpartition(") ")[2].split()[1])
+    network = str(Path(f"/proc/{node.pid}/ns/net").readlink())
+    assert (first["event"], parent != os.getpid()) == ("up", True)
+    assert network == networks[1] != networks[0]
 
 
 def test_a_signal_reaches_the_spawned_process_itself(netlab: NetLab) -> None:

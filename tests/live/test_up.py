@@ -1,22 +1,21 @@
-"""`mesh up` as a real process: what it prints, how it stops, and when it does not start."""
+"""`mesh up` as a process: what it prints, how it stops, and when it does not start."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import select
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.root import ROOT
+from tests.support.commands import arguments, environment
+from tests.support.forked_process import ForkedProcess, run_forked
 
 DEADLINE_SECONDS = 15.0
 LOCAL = ("--open", "--no-mdns", "--listen", "127.0.0.1:0")
@@ -24,24 +23,8 @@ OPEN_LINK = "anyone who reaches its port can read and write this log"
 Start = Callable[..., subprocess.Popen[str]]
 
 
-def options() -> dict[str, object]:
-    own = {key: value for key, value in os.environ.items() if key != "MESH_HOME"}
-    return {"text": True, "env": {**own, "PYTHONPATH": str(ROOT)}, "stdin": subprocess.DEVNULL}
-
-
-def arguments(home: Path, *args: str) -> list[str]:
-    return [sys.executable, "-m", "mesh", "--home", str(home), *args]
-
-
 def run(home: Path, *args: str) -> subprocess.CompletedProcess[str]:
-    done: subprocess.CompletedProcess[str] = subprocess.run(
-        arguments(home, *args),
-        capture_output=True,
-        timeout=DEADLINE_SECONDS,
-        check=False,
-        **options(),  # type: ignore[call-overload]
-    )
-    return done
+    return run_forked(arguments(home, *args), text=True, timeout=DEADLINE_SECONDS, env=environment())
 
 
 @pytest.fixture
@@ -50,11 +33,13 @@ def up() -> Iterator[Start]:
     processes: list[subprocess.Popen[str]] = []
 
     def start(home: Path, *args: str) -> subprocess.Popen[str]:
-        process: subprocess.Popen[str] = subprocess.Popen(
+        process = ForkedProcess(
             arguments(home, "up", *LOCAL, *args),
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            **options(),  # type: ignore[call-overload]
+            text=True,
+            env=environment(),
         )
         processes.append(process)
         return process
@@ -166,9 +151,8 @@ def test_two_nodes_connect_share_an_event_and_disconnect(tmp_path: Path, up: Sta
     met = [next_event(kitchen), next_event(kitchen)]
 
     run(tmp_path / "study", "add", '{"type": "milk"}')
-    follower = subprocess.Popen(
-        arguments(tmp_path / "kitchen", "log", "-f"), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, **options()
-    )  # type: ignore[call-overload]
+    command = arguments(tmp_path / "kitchen", "log", "-f")
+    follower = ForkedProcess(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment())
     assert select.select([follower.stdout], [], [], DEADLINE_SECONDS)[0]
     shared = follower.stdout.readline()
     stopped = run(tmp_path / "study", "stop")

@@ -1,23 +1,23 @@
-"""Runs commands of `mesh` as processes."""
+"""Runs commands of `mesh` as processes: forked ones, see `tests.support.forked_process`."""
 
 from __future__ import annotations
 
 import os
 import select
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.support.forked_process import MESH, ForkedProcess, run_forked
 from tests.support.root import ROOT
 
 DEADLINE_SECONDS = 20.0
 
 
 def arguments(home: Path, *args: str) -> list[str]:
-    return [sys.executable, "-m", "mesh", "--home", str(home), *args]
+    return [*MESH, "--home", str(home), *args]
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -28,22 +28,13 @@ def environment(**more: str) -> dict[str, str]:
 
 def run(home: Path, *args: str, given: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
     """Run a command to its end, with `given` as its standard input."""
-    source: dict[str, Any] = {"stdin": subprocess.DEVNULL} if given is None else {"input": given}
-    return subprocess.run(
-        arguments(home, *args), capture_output=True, timeout=DEADLINE_SECONDS, env=environment(), check=False, **source
-    )
+    return run_forked(arguments(home, *args), input=given, timeout=DEADLINE_SECONDS, env=environment())
 
 
-def start(home: Path, *args: str) -> subprocess.Popen[bytes]:
+def start(home: Path, *args: str, **options: Any) -> subprocess.Popen[bytes]:
     """Start a command with pipes as its streams."""
-    return subprocess.Popen(
-        arguments(home, *args),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment(),
-        bufsize=0,
-    )
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    return ForkedProcess(arguments(home, *args), **{**pipes, "env": environment(), "bufsize": 0, **options})
 
 
 @contextmanager

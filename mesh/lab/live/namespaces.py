@@ -128,10 +128,12 @@ class Host(Place):
 class NetLab:
     """Up to 32 hosts on one bridge, from 10.77.0.1 on, by default IPv4 only. Their namespaces end with this process."""
 
-    def __init__(self, flags: tuple[str, ...]) -> None:
+    def __init__(self, flags: tuple[str, ...], *, process: type[Process] = Process) -> None:
+        """`flags` are those of `find_flags`; `process` is the class of what `spawn` starts. Raises NetLabError."""
         self.switch = Place(self, "sw")
         """Has the ports of all hosts, once there are hosts: `p1` and on."""
         self._flags = flags
+        self._process = process
         self._hosts: dict[int, Host] = {}
         self.processes: list[Process] = []
         """All that were started here so far."""
@@ -264,7 +266,7 @@ class NetLab:
             file = options["stderr"] = tempfile.TemporaryFile(prefix="netlab-")  # noqa: SIM115 - has no name, outlives this
         environment = {**os.environ, **(env or {})}
         options["start_new_session"] = True
-        process = Process(self.command(place, args), env=environment, text=True, bufsize=1, **options)
+        process = self._process(self.command(place, args), env=environment, text=True, bufsize=1, **options)
         process.place, process.stderr_file = place, file
         self.processes.append(process)
         return process

@@ -34,6 +34,7 @@ from mesh.process import NEW_OBJECTS, NEW_ROUNDS, OLD_ROUNDS, SWITCH_SECONDS
 from mesh.terminal.tables import Names, local_second, local_time, show_event, show_peers, show_status
 from tests.support.actor_loop import fail
 from tests.support.commands import DEADLINE_SECONDS, arguments, environment, next_line, run, running, say
+from tests.support.forked_process import ForkedProcess
 
 ProcessSettings = tuple[float, tuple[int, int, int]]
 COMMANDS = (
@@ -444,7 +445,7 @@ def test_a_narrow_terminal_shows_whole_node_ids_in_colours(node: Node, tmp_path:
 def on_terminal(args: list[str], *, columns: int) -> str:
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, columns))
-    process = subprocess.Popen(args, stdin=theirs, stdout=theirs, stderr=theirs, env=environment(TERM="xterm"))
+    process = ForkedProcess(args, stdin=theirs, stdout=theirs, stderr=theirs, env=environment(TERM="xterm"))
     os.close(theirs)
     shown = b""
     try:

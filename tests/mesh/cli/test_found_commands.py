@@ -6,7 +6,6 @@ import json
 import os
 import pty
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from mesh.trust.certificates import public_key, read_certificates
 from mesh.trust.recovery_code import mesh_signer, write_recovery_code
 from peers.facts.fact import Revocation
 from tests.support.commands import DEADLINE_SECONDS, arguments, environment, run
+from tests.support.forked_process import ForkedProcess
 from tests.support.members import as_json, states
 from tests.support.mesh_of_homes import SECRET, homes_of_one_mesh, put_facts
 from tests.support.street import SECONDS, at, wait_until
@@ -56,7 +56,7 @@ def test_found_makes_a_home_whose_node_is_the_first_admin_and_keeps_the_code_in_
 def test_on_a_terminal_the_code_is_shown_once_and_written_nowhere(tmp_path: Path) -> None:
     home = tmp_path / "home"
     ours, theirs = pty.openpty()
-    with subprocess.Popen(
+    with ForkedProcess(
         arguments(home, "found", "--name", "kitchen"), stdout=theirs, stdin=theirs, env=environment()
     ) as process:
         assert process.wait(DEADLINE_SECONDS) == 0

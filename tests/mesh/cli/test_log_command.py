@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import select
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -25,7 +23,8 @@ from mesh import Node
 from mesh.control import messages
 from mesh.settings.paths import SOCKET_FILE
 from mesh.terminal.tables import local_time
-from tests.support.root import ROOT
+from tests.support.commands import arguments, environment
+from tests.support.forked_process import ForkedProcess
 
 DEADLINE_SECONDS = 20.0
 START_MS = 1_700_000_000_000
@@ -60,9 +59,9 @@ def shown(ms: int) -> str:
 
 @contextmanager
 def following(home: Path, *options: str, **streams: int) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mesh", "--home", str(home), *options],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    process = ForkedProcess(
+        arguments(home, *options),
+        env=environment(),
         bufsize=0,
         **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams},
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pty
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from peers.facts.fact import Certificate, Fact, Leave, Revocation, Tip, decode_f
 from peers.facts.roster import Roster
 from peers.stores.runs.sqlite.store import SqliteRunStore
 from tests.support.commands import DEADLINE_SECONDS, arguments, environment, run
+from tests.support.forked_process import ForkedProcess
 from tests.support.members import states
 from tests.support.mesh_of_homes import RECOVERY_CODE, homes_of_one_mesh, put_facts
 from tests.support.street import SECONDS
@@ -58,7 +58,7 @@ def said_by(home: Path, *args: str, given: bytes | None = None) -> str:
 def on_terminal(home: Path, answers: Sequence[str], *args: str) -> tuple[int, str]:
     """The exit code of a command, and all that a terminal shows, on which a user gives these answers."""
     ours, theirs = pty.openpty()
-    with subprocess.Popen(
+    with ForkedProcess(
         arguments(home, *args), stdin=theirs, stdout=theirs, stderr=theirs, env=environment()
     ) as process:
         os.close(theirs)

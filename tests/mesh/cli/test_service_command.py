@@ -16,6 +16,7 @@ from mesh.errors import MeshError
 from mesh.settings.home import Home
 from mesh.settings.service_unit import ServiceUnit
 from tests.support.commands import DEADLINE_SECONDS, arguments, environment, run
+from tests.support.forked_process import ForkedProcess
 
 COMMAND = ("/opt/peermesh/bin/mesh",)
 
@@ -166,7 +167,7 @@ def test_a_node_tells_systemd_that_it_is_up_that_its_loop_turns_and_that_it_ends
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified:
         notified.bind(str(path))
         notified.settimeout(DEADLINE_SECONDS)
-        process = subprocess.Popen(
+        process = ForkedProcess(
             arguments(tmp_path / "home", "up", "--open", "--no-mdns", "--listen", "127.0.0.1:0"),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

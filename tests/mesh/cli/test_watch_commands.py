@@ -9,7 +9,6 @@ import pty
 import re
 import select
 import signal
-import subprocess
 import termios
 
 import pytest
@@ -19,6 +18,7 @@ from mesh import Node
 from mesh.cli.watch.top import screen_of
 from mesh.terminal.tables import table, tables
 from tests.support.commands import DEADLINE_SECONDS, arguments, environment, run
+from tests.support.forked_process import ForkedProcess
 from tests.support.street import SECONDS, Street, at, wait_until
 
 
@@ -61,7 +61,7 @@ def test_top_draws_the_mesh_on_a_terminal_until_a_key_ends_it(street: Street, *,
     termios.tcsetwinsize(theirs, (24, 140))
     before = termios.tcgetattr(theirs)
     args = arguments(attic.home, "top")
-    process = subprocess.Popen(args, stdin=theirs, stdout=theirs, stderr=theirs, env=environment(TERM="xterm"))
+    process = ForkedProcess(args, stdin=theirs, stdout=theirs, stderr=theirs, env=environment(TERM="xterm"))
     try:
         shown = b""
         while b"linked with" not in shown or b"attic" not in shown.split(b"linked with")[-1]:

@@ -17,7 +17,8 @@ import pytest
 
 from mesh import Node
 from mesh.terminal.progress import AFTER_SECONDS, Progress, file_position, file_size
-from tests.support.root import ROOT
+from tests.support.commands import arguments, environment
+from tests.support.forked_process import ForkedProcess
 
 DEADLINE_SECONDS = 20.0
 
@@ -85,12 +86,12 @@ def test_a_file_has_a_size_and_a_position_and_a_pipe_has_none(tmp_path: Path) ->
 def test_a_slow_input_shows_its_progress_on_the_terminal_and_its_lines_in_the_pipe(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     with Node("kitchen", home=tmp_path, listen="127.0.0.1:0", open=True, mdns=False) as node:
-        adding = subprocess.Popen(
-            [sys.executable, "-m", "mesh", "--home", str(node.home), "add", "-"],
+        adding = ForkedProcess(
+            arguments(node.home, "add", "-"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=theirs,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"},
+            env=environment(TERM="xterm"),
             bufsize=0,
         )
         os.close(theirs)

@@ -8,7 +8,6 @@ import os
 import pty
 import re
 import select
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from mesh.settings.home import Home, read_identity, read_signer
 from mesh.trust.certificates import read_certificates
 from mesh.trust.recovery_code import mesh_signer, write_recovery_code
 from tests.support.commands import DEADLINE_SECONDS, arguments, environment, next_line, run, running
+from tests.support.forked_process import ForkedProcess
 from tests.support.joining_parts import files, invited, joined
 from tests.support.old_logs import OldLogFile, old_event
 from tests.support.street import SECONDS, at, types, wait_until
@@ -269,7 +269,7 @@ def test_up_on_a_terminal_shows_the_code_once_and_writes_it_nowhere(tmp_path: Pa
     ours, theirs = pty.openpty()
     command = arguments(tmp_path, "up", "--name", "kitchen", *LOCAL)
     shown = b""
-    with subprocess.Popen(command, stdout=theirs, stdin=theirs, env=environment()) as process:
+    with ForkedProcess(command, stdout=theirs, stdin=theirs, env=environment()) as process:
         try:
             while b"founded the mesh home" not in shown:
                 assert select.select([ours], [], [], DEADLINE_SECONDS)[0], shown
