@@ -211,7 +211,7 @@ class Node(LoopService, AppNode):
         """Wait until at least `peers` nodes are connected, and this node and each of them hold all that either held at the
         call. An event counts as held once its `add` was answered.
 
-        Fails with TimeoutError after `timeout` seconds, which names the nodes that are missing or behind, and by how much; with
+        Fails with TimeoutError after `timeout` seconds, which says who is missing or behind, by how much, and why; with
         ValueError for `peers` below 1 or a `timeout` that is not above 0; with MeshError when the node stops.
         """
         return ask_synchronized(lambda *waited: self._ask(NodeSupervisor.synchronized, *waited), peers, timeout)

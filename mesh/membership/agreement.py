@@ -91,7 +91,7 @@ def _links(sessions: Sessions) -> dict[str, list[Session]]:
 
 
 def _unanswered(session: Session) -> str:
-    return f"{session.subject} does not answer ({session.reason.removeprefix(f'{session.subject}: ')})"
+    return f"{session.subject} is not connected ({session.reason.removeprefix(f'{session.subject}: ')})"
 
 
 def _away(member: Member) -> str:

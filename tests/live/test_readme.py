@@ -76,7 +76,7 @@ with till_1:
 
     assert shown.endswith("['sale']\n")
     with pytest.raises(MeshError, match=r"`mesh --home .* join --name till-2 CODE` first"):
-        Node("till-2", home=tmp_path / "till-2-home", existing=True).start()
+        Node("till-2", home=tmp_path / "till-2", existing=True).start()
 
 
 @pytest.mark.netlab

@@ -79,7 +79,7 @@ def test_names_the_nodes_that_are_missing_or_behind_and_by_how_many_events() -> 
 
     assert why == (
         "only 4 of 5 nodes are connected; e is lost (no answer for 5 s); f is found; "
-        f"x:1 does not answer (its certificate is not of this mesh); z:1 {ANOTHER_MESH}; "
+        f"x:1 is not connected (its certificate is not of this mesh); z:1 {ANOTHER_MESH}; "
         "a has not confirmed up to 5 of our events and up to 4 of its events are not here; b has not answered; "
         "up to 2 of d's events are not here"
     )
