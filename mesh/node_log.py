@@ -246,14 +246,15 @@ class NodeLog:
     def remove_reason(self, reason: str | Sequence[str], **bounds: Unpack[Bounds]) -> Later[int]:
         """Take a reason to keep them from events; those left without one are cleaned. The result is how many were cleaned.
 
-        An event that was added without `reasons` has the reason `log`. The bounds, all optional: `min_added`, `max_added`,
-        `older_than`, `younger_than`, `created`, `index`, `except_index`. Older and younger than a Moment: an entry, a meta, a
-        datetime (local if it has no zone), a whole number of ms since 1970, or a timedelta as an age by the node's clock.
+        On this node only. An event that was added without `reasons` has the reason `log`. The bounds, all optional:
+        `min_added`, `max_added`, `older_than`, `younger_than`, `created`, `index`, `except_index`. Older and younger than a
+        Moment: an entry, a meta, a datetime (local if it has no zone), a whole number of ms since 1970, or a timedelta as an
+        age by the node's clock.
         """
         return self._log.request_in_order(lambda log: log.remove_reason(reason, **bounds))
 
     def add_reason(self, reason: str | Sequence[str], **bounds: Unpack[Bounds]) -> Later[int]:
-        """Give events a further reason to keep them. The result is how many did not have it before."""
+        """Give events a further reason to keep them, on this node only. The result is how many did not have it before."""
         return self._log.request_in_order(lambda log: log.add_reason(reason, **bounds))
 
     def change_meta(self, created: Any, diff: Mapping[str, Any]) -> Later[bool]:
