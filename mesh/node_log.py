@@ -80,9 +80,11 @@ class NodeLog:
     ) -> Later[Any]:
         """Add an event, a dict of JSON values with a `type`. The result is its meta once it is on disk.
 
-        `meta` may have `created`, `time`, `reasons`, `keep_last`, `indexes` and further keys. `keep_last` is a reason that
-        older events of this node lose, or of all nodes if it begins with `shared/`. The result is None if the
-        log knows the `created` already.
+        `meta` may have `created`, `time`, `reasons`, `keep_last`, `indexes` and further keys. `keep_last` names a reason:
+        this event has it, and older ones (by time and `created`) of the same author lose it, the node or user in `created`; if
+        it begins with `shared/`, those of all authors. An event that has no reason left is cleaned. `reasons` and `keep_last`
+        are part of the event, so every node cleans by them, and an event that is cleaned before another node has it never
+        gets there; `clean` and the calls beside it are about this node. The result is None if the log knows the `created`.
 
         `key` makes an add safe to repeat: a text that the application gives to this event alone, of at most MAX_ADD_KEY_BYTES
         bytes in UTF-8, as "sale-17". If the key was given at this node before, also before a restart or a crash, nothing is
@@ -258,14 +260,15 @@ class NodeLog:
     def remove_reason(self, reason: str | Sequence[str], **bounds: Unpack[Bounds]) -> Later[int]:
         """Take a reason to keep them from events; those left without one are cleaned. The result is how many were cleaned.
 
-        An event that was added without `reasons` has the reason `log`. The bounds, all optional: `min_added`, `max_added`,
-        `older_than`, `younger_than`, `created`, `index`, `except_index`. Older and younger than a Moment: an entry, a meta, a
-        datetime (local if it has no zone), a whole number of ms since 1970, or a timedelta as an age by the node's clock.
+        On this node only. An event that was added without `reasons` has the reason `log`. The bounds, all optional:
+        `min_added`, `max_added`, `older_than`, `younger_than`, `created`, `index`, `except_index`. Older and younger than a
+        Moment: an entry, a meta, a datetime (local if it has no zone), a whole number of ms since 1970, or a timedelta as an
+        age by the node's clock.
         """
         return self._log.request_in_order(lambda log: log.remove_reason(reason, **bounds))
 
     def add_reason(self, reason: str | Sequence[str], **bounds: Unpack[Bounds]) -> Later[int]:
-        """Give events a further reason to keep them. The result is how many did not have it before."""
+        """Give events a further reason to keep them, on this node only. The result is how many did not have it before."""
         return self._log.request_in_order(lambda log: log.add_reason(reason, **bounds))
 
     def change_meta(self, created: Any, diff: Mapping[str, Any]) -> Later[bool]:

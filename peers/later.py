@@ -15,6 +15,9 @@ R = TypeVar("R")
 class SteppedLoop:
     """A loop that runs only while its thread waits for a result, as that of the lab does: `Later.get` lets it run."""
 
+    elsewhere = "it runs only in get()"
+    """What a coroutine on another loop does in place of awaiting one of its results, as a sentence."""
+
     def wait_until(self, is_done: Callable[[], bool], timeout: float | None) -> None:
         """Run until `is_done()`. Raises TimeoutError after `timeout` seconds of its time (None: a limit of its own)."""
         raise NotImplementedError
@@ -33,7 +36,8 @@ class Later(Generic[T]):
     """
 
     loop: asyncio.AbstractEventLoop | None = None
-    """The loop that sets it, if the code that makes it knows one: `get` refuses to block this loop. None: any loop."""
+    """The loop that sets it, if the code that makes it knows one: `get` refuses to block this loop, and `await` on another
+    loop is refused unless this one runs in another thread. None: any loop."""
 
     on_abandoned: Callable[[], object] | None = None
     """Called by `abandon`; the code that makes it may set this, to stop its work for the result."""
@@ -139,6 +143,8 @@ class Later(Generic[T]):
     def __await__(self) -> Generator[Any, None, T]:
         if not self._is_done:
             loop = asyncio.get_running_loop()
+            if self.loop is not None and self.loop is not loop and not self.loop.is_running():
+                raise stranded(self.loop)
             woken: asyncio.Future[None] = loop.create_future()
             self.then(partial(_wake, loop, woken, threading.get_ident()))
             yield from woken
@@ -202,3 +208,9 @@ def blocked() -> RuntimeError:
         "get() would block the event loop that has to resolve this. What was asked for is done all the same, "
         "an added event is stored all the same: await it, or do not wait"
     )
+
+
+def stranded(loop: asyncio.AbstractEventLoop) -> RuntimeError:
+    """The error for a coroutine that awaits a result of `loop`, which does not run, on another loop."""
+    advice = loop.elsewhere if isinstance(loop, SteppedLoop) else "await it on its own loop, or run that in a thread"
+    return RuntimeError(f"this would wait for ever: the loop that has to set this result does not run; {advice}")

@@ -176,6 +176,9 @@ def add(context: click.Context, events: tuple[str, ...], *, key: str | None, key
 def peers(context: click.Context, *, as_json: bool) -> None:
     """List the other nodes of the mesh.
 
+    `behind` counts the events that a node lacks, also those that were cleaned here meanwhile. `mesh help json` says what
+    the states mean.
+
     \b
     mesh peers
     mesh peers --json

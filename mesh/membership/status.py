@@ -89,15 +89,15 @@ class Status(LogStatus, LogFigures):
     - `old_log_bytes`: size of the file that the upgrade from an older release kept, 0 without one
     - `has_recovery_file`: whether the recovery code of the mesh is still in a file of the home: it has to be put away
     - of a row of `views`: `place`, the time and `created` of the last event that is folded; `behind`, how many events of the
-      log it has not looked at; `folded_without`, how many were cleaned before it could; `rebuild`, how far the state is that
-      will answer in place of this one; `digest`, that of `View.digest`, of the state that answers (None while too much of it is
-      not on the disk yet); `error`, why it has stopped; `store_error`, what its disk says
+      log it has not looked at; `folded_without`, how many were cleaned before it could, here or at other nodes; `rebuild`,
+      how far the state is that will answer in place of this one; `digest`, that of `View.digest`, of the state that answers
+      (None while too much of it is not on the disk yet); `error`, why it has stopped; `store_error`, what its disk says
     - `other_meshes`: number of other meshes that announce themselves on this network
     - of a row of `peers`: `since_ms`, when its `state` began; `reason`, why it is not connected, or takes no events of others,
-      else empty; `behind`, how many of our events it lacks (None if it never greeted); `behind_since_ms`, when it was last
-      known to have them all (None while it has); `missing`, how many of its events we lack (None without a session);
-      `clock_ahead_ms`, by how much its clock is ahead of ours at least, negative if behind (None while that is not known);
-      `addresses`, those to dial, or the one from which it dialled us
+      else empty; `behind`, how many of our events it lacks, also those that were cleaned since (None if it never greeted);
+      `behind_since_ms`, when it was last known to have them all (None while it has); `missing`, how many of its events we lack
+      (None without a session); `clock_ahead_ms`, by how much its clock is ahead of ours at least, negative if behind (None
+      while that is not known); `addresses`, those to dial, or the one from which it dialled us
     - `mesh_nodes`: the whole mesh, this node first: see MeshNodeStatus
     - of a row of `sessions`: `lag`, how many of our events the other end has not confirmed; `missing`, how many of the events
       that it had at its greeting have not come yet

@@ -104,7 +104,8 @@ class View:
     **Cleaned events** stay folded. For late events 8 MiB of them are kept in the file of views until they are out of reach:
     what `clean` erases for good is the log. `folded_without` in the status counts events, of any type, that were cleaned
     before this view could fold them: before its first opening, before a new `version`, while no view was open, or in a crash
-    before they were on disk there: a few ms after the clean, or half a second while more is cleaned all the time.
+    before they were on disk there: a few ms after the clean, or half a second while more is cleaned all the time. It counts
+    those too that other nodes cleaned before they came here, as by `keep_last`: nodes that had them have another state.
 
     **A new `version`, or other `types`,** folds anew what the log has; the old state answers, without newer events, until
     that is complete. A killed rebuild goes on where it was.

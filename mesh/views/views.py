@@ -100,7 +100,9 @@ class Views:
 
     def status(self) -> list[dict[str, Any]]:
         """A row for each open view, by name: what `views` is in the status of a node. To be called on the loop."""
-        return [shown.status() for _, (_, shown) in sorted(self._keepers.items())]
+        hollow = self._log.state.hollow if self._log.is_open else 0
+        rows = [shown.status() for _, (_, shown) in sorted(self._keepers.items())]
+        return [_with_hollow(row, hollow) for row in rows]
 
     def close(self) -> Later[None]:
         """Flush all views, and close the file. Harmless when it is closed."""
@@ -124,6 +126,11 @@ class _Asked:
 
     def retry(self) -> Later[None]:
         return alive_or(self._keeper.ask_to(ViewKeeper.retry), MeshError(ENDED))
+
+
+def _with_hollow(row: dict[str, Any], hollow: int) -> dict[str, Any]:
+    """The row of a view, whose `folded_without` counts these too: events that others cleaned before they came here."""
+    return row | {"folded_without": row["folded_without"] + hollow} if "folded_without" in row else row
 
 
 def _end_all(keepers: Sequence[LoopActorRef[ViewKeeper]], then: Callable[[], None]) -> None:

@@ -55,6 +55,24 @@ def test_a_node_on_a_loop_of_the_application(tmp_path: Path) -> None:
     assert pykka.ActorRegistry.get_all() == []
 
 
+def test_a_result_is_awaited_on_a_loop_of_another_thread_and_refused_where_its_own_loop_stands_still(
+    tmp_path: Path,
+) -> None:
+    async def add(node: Node) -> Any:
+        return await node.log.add({"type": "milk"})
+
+    with Node("kitchen", home=tmp_path / "kitchen", listen="127.0.0.1:0", open=True, mdns=False) as node:
+        assert asyncio.run(add(node))["added"] == 1
+    loop, study = asyncio.new_event_loop(), Node("study", home=tmp_path / "study", open=True, mdns=False)
+    loop.run_until_complete(study.begin())
+    try:
+        with pytest.raises(RuntimeError, match=r"would wait for ever.*await it on its own loop"):
+            asyncio.run(asyncio.wait_for(add(study), 10))
+    finally:
+        loop.run_until_complete(study.end())
+        loop.close()
+
+
 def test_ending_on_a_loop_leaves_no_task(tmp_path: Path) -> None:
     async def main() -> list[str]:
         async with (

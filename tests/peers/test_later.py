@@ -275,6 +275,17 @@ def test_get_of_a_resolved_one_is_fine_on_a_loop() -> None:
     assert asyncio.run(main()) == 5
 
 
+def test_a_result_of_a_loop_that_stands_still_is_not_awaited_on_another() -> None:
+    loop, later = asyncio.new_event_loop(), Later[int]()
+    later.loop = loop
+
+    with pytest.raises(RuntimeError, match="would wait for ever"):
+        asyncio.run(asyncio.wait_for(_value(later), 10))
+    later.set(5)
+    assert asyncio.run(_value(later)) == 5
+    loop.close()
+
+
 def test_knows_whether_a_loop_runs_here() -> None:
     async def main() -> bool:
         return is_on_loop()

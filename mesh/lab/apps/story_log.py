@@ -19,7 +19,7 @@ class PendingWrite(Later[Meta | None]):
     def __init__(self, loop: VirtualLoop, name: str) -> None:
         """`name` is the room or client that writes."""
         super().__init__()
-        self._loop = loop
+        self.loop = self._loop = loop
         self._name = name
 
     def result(self) -> Meta | None:

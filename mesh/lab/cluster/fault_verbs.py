@@ -94,7 +94,8 @@ class FaultVerbs(Generic[R, C, S]):
         """Build a wall between groups of rooms and clients: nothing passes from one group to another until `heal`.
 
         It takes the place of an earlier partition. A room or client in no group reaches all others. Open connections are not
-        closed: what they carry is late, and they fail by their own timeouts.
+        closed: what they carry is late, if `heal` comes before they fail by their own timeouts. Those between nodes fail
+        within 9 s of silence (PEER_PING_MS + PEER_TIMEOUT_MS).
 
             cluster.partition([kitchen], [study, attic])
         """

@@ -71,6 +71,11 @@ class VirtualLoop(IsolatedLoop, SteppedLoop):
         loop.close()
     """
 
+    elsewhere = (
+        "asyncio.run() has a loop of its own, and the lab's virtual time stands still meanwhile: outside of coroutines take "
+        "`.get()`, and run a coroutine of an application with `room.spawn(coroutine).get()`"
+    )
+
     def __init__(self, seed: int, *, turns_per_instant: int = TURNS_PER_INSTANT) -> None:
         """`turns_per_instant` turns without progress of virtual time are a livelock."""
         self._is_running = False

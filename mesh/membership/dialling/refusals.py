@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from peers.transport.address import is_loopback
+
 ANOTHER_MESH = (
     "belongs to another mesh: start this node with --mesh of that mesh in a home of its own, or leave that address out"
 )
@@ -44,6 +46,9 @@ def why_unreachable(reason: str) -> str:
 def _advice(why: str, address: str) -> str:
     """What would help: the end of a sentence."""
     port = re.search(r":(\d+)$", address)
+    host = address.rpartition("//")[2].rpartition(":")[0].strip("[]")
+    if "timed out" in why and is_loopback(host):
+        return "a program of this machine listens there and does not answer: see whether it hangs; it is tried again"
     if "timed out" in why:
         which = f" {port[1]}" if port else ""
         return (

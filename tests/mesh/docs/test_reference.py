@@ -16,12 +16,14 @@ from mesh import EventMeta, Limits, Status
 from mesh.cli.commands import app, up
 from mesh.cli.node.layers import UpOption
 from mesh.membership import status_rows
+from mesh.membership.member import LOST_SECONDS, STATES
 from mesh.notices import LOG_LEVELS, UPGRADES
 from mesh.settings import backup, paths
 from peers.codec.messages import RunMessage
 from peers.codec.runs import PEER_MESSAGES
 from peers.limits import FIXED
 from peers.log.event_story import EventStory
+from peers.roles.run_session import PEER_PING_MS, PEER_TIMEOUT_MS
 from peers.stores.runs.sqlite.layout import LAYOUT_3
 from tests.support.guide import PAGES, README, blocks, page, quoted, table
 from tests.support.root import ROOT
@@ -99,6 +101,18 @@ def test_the_table_of_rows_has_all_keys_of(name: str) -> None:
     (keys,) = [row[1] for row in table(JSON, "rows of") if row[0] == f"`{name}`"]
 
     assert sorted(quoted(keys)) == sorted(get_type_hints(ROWS[name]))
+
+
+def test_the_guide_says_when_each_state_of_a_peer_applies_with_the_seconds_of_the_code() -> None:
+    rows = {quoted(row[0])[0]: row[1] for row in table(JSON, "`state` of a node in `peers`")}
+    ping, answer = PEER_PING_MS // 1000, PEER_TIMEOUT_MS // 1000
+
+    assert tuple(rows) == (*STATES, "paused", "cloned")
+    assert f"up to {ping + answer} s (a ping after {ping} s, no answer for {answer} s)" in rows["suspect"]
+    assert f"for {LOST_SECONDS:.0f} s" in rows["lost"]
+    assert (
+        f"up to {ping + answer} s: a ping goes out after {ping} s, and {answer} s later" in page("testing").read_text()
+    )
 
 
 def test_the_row_of_show_has_all_keys_of_a_story() -> None:

@@ -178,6 +178,11 @@ def test_the_package_names_the_plugin_by_its_module() -> None:
 
 def test_the_examples_of_the_guide_pass(pytester: pytest.Pytester) -> None:
     guide = page("testing")
-    pytester.makepyfile(test_rooms=example(guide, "mark.seeds"), test_tills=example(guide, "app=make"))
+    pytester.makepyfile(
+        test_rooms=example(guide, "mark.seeds"),
+        test_tills=example(guide, "app=make"),
+        test_spawned=example(guide, "spawn("),
+    )
 
-    pytester.runpytest(*PLUGIN, "-k", "seed7 or seed23 or tills").assert_outcomes(passed=3, deselected=48)
+    chosen = "seed7 or seed23 or tills or spawned"
+    pytester.runpytest(*PLUGIN, "-k", chosen).assert_outcomes(passed=4, deselected=48)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mesh import AppNode, MeshError, Node
-from mesh.lab import Cluster, Outcome, scenario
+from mesh.lab import Cluster, Outcome, Room, scenario
 from mesh.membership.actions import Notice
 from tests.support.story_scripts import run
 from tests.support.street import SECONDS
@@ -101,6 +101,20 @@ def test_a_story_calls_an_application_and_waits_in_virtual_time() -> None:
         assert cluster.seconds < 1
         cluster.settle("both have them")
         assert study.app.heard == ["milk", "sold"]
+
+
+def test_a_story_that_awaits_a_result_on_a_loop_of_its_own_hears_what_to_do() -> None:
+    async def sell(room: Room) -> None:
+        await room.log.add({"type": "milk"})
+
+    async def read(room: Room) -> None:
+        _ = [event async for event, _ in room.log.each()]
+
+    with Cluster(7) as cluster:
+        (kitchen,) = cluster.start("kitchen", app=clerk)
+        for work in (kitchen.app.sell("apple"), sell(kitchen), read(kitchen)):
+            with pytest.raises(RuntimeError, match=r"wait for ever.*`\.get\(\)`.*`room\.spawn\(coroutine\)\.get\(\)`"):
+                asyncio.run(asyncio.wait_for(work, 10))
 
 
 def test_tasks_and_listeners_end_with_a_crash_and_with_a_stop() -> None:

@@ -102,3 +102,25 @@ def test_a_listener_of_a_view_that_fails_fails_the_run() -> None:
         (door,) = cluster.start("door", app=make)
         door.log.add({"type": "bread"})
         cluster.run(1)
+
+
+def test_a_view_says_how_many_events_were_cleaned_elsewhere_before_they_came_here() -> None:
+    def note(state: dict[str, int], event: dict[str, int], _meta: object) -> None:
+        state["max"] = max(state.get("max", 0), event["degrees"])
+
+    async def make(node: AppNode) -> object:
+        return await node.view("sensors", note)
+
+    with Cluster(7) as cluster:
+        attic, cellar = cluster.start("attic", "cellar", app=make)
+        cluster.partition([attic], [cellar])
+        for degrees in (30, 20, 19):
+            attic.log.add({"type": "reading", "degrees": degrees}, {"keep_last": "sensor"}).get()
+        cluster.heal()
+        cluster.settle("met")
+        (newcomer,) = cluster.start("newcomer", app=make)
+        cluster.settle("the newcomer too")
+
+        rooms = (attic, cellar, newcomer)
+        assert [room.app["max"] for room in rooms] == [30, 19, 19]
+        assert [room.status()["views"][0]["folded_without"] for room in rooms] == [0, 2, 2]

@@ -50,6 +50,14 @@ def test_the_sentence_says_where_why_and_what_would_help(why: str, sentence: str
     assert unreachable_sentence(AT, (AT,), why) == f"cannot reach {AT} yet: {sentence}"
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:4000", "localhost:4000", "[::1]:4000", "ws://127.0.0.1:4000"])
+def test_a_program_of_this_machine_that_does_not_answer_is_behind_no_firewall(address: str) -> None:
+    assert unreachable_sentence(address, (address,), "timed out after 3 s") == (
+        f"cannot reach {address} yet: timed out after 3 s; a program of this machine listens there and does not answer: "
+        "see whether it hangs; it is tried again"
+    )
+
+
 def test_a_found_node_that_does_not_answer_is_reported_once_until_its_announcement_changes() -> None:
     node = OneNode()
     node.dial()
