@@ -10,9 +10,9 @@ from typing import Self
 
 _OPTION = re.compile(
     r"`[^`]*`|--(?P<no>no-)?(?P<name>name|home|mesh|existing|open|listen|peer|mdns|interface|requery|limit|metrics|"
-    r"(?:clients|upstream)(?:-[a-z]+)*)(?![\w-])(?:[= ](?P<value>lan\b|[\w.:\[\]]*[A-Z]{2}[\w.:\]]*))?"
+    r"(?:clients|upstream)(?:-[a-z]+)*)(?![\w-])(?:[= ](?P<value>lan\b|https?://[^\s,;]+|[\w.:\[\]]*[A-Z]{2}[\w.:\]]*))?"
 )
-"""A command, which stays as it is, or an option of `mesh up` that Node has, with the placeholder of its value."""
+"""A command, which stays as it is, or an option of `mesh up` that Node has, with its value or the placeholder of it."""
 _LISTS = {"peer", "interface", "limit", "clients-origin", "clients-host", "upstream-channel"}
 _SWITCHES = {"existing", "clients-insecure"}
 

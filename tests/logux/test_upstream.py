@@ -487,7 +487,7 @@ def test_a_wrong_token_is_not_tried_again_until_retry(start_js: StartJs, house: 
     kitchen.retry().get(SECONDS)
     wait_synchronized(kitchen)
 
-    assert "check --upstream-user and --upstream-token" in sentence
+    assert "check upstream_user= and upstream_token=" in sentence
     assert "mesh retry" in sentence
 
 
@@ -502,7 +502,7 @@ def test_a_wrong_subprotocol_is_told(start_js: StartJs, house: House) -> None:
     server = strict(start_js)
     house.start("kitchen", upstream=server.url, upstream_user="10", upstream_token="secret")
 
-    wait_until(lambda: house.told("check --upstream-subprotocol"), lambda: house.notices)
+    wait_until(lambda: house.told("check upstream_subprotocol="), lambda: house.notices)
 
 
 def test_a_server_that_hangs_up_at_once_is_dialled_less_and_less_often(house: House) -> None:

@@ -50,6 +50,7 @@ def test_one_origin_and_one_host_may_stand_without_a_list(tmp_path: Path, option
         ("give --clients-cert, or --clients-insecure", "give clients_cert=, or clients_insecure=True"),
         ("it was started with --no-mdns", "it was started with mdns=False"),
         ("`mesh --home x up --open` and --with-log", "`mesh --home x up --open` and --with-log"),
+        ("start it with --clients-origin https://a.example", 'start it with clients_origins="https://a.example"'),
         ("correct --clients-origin, --interface or --limit", "correct clients_origins=, interfaces= or limits="),
     ],
 )

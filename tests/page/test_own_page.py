@@ -108,7 +108,7 @@ def test_a_page_of_an_origin_that_is_not_listed_is_refused(nodes: Nodes, shop: S
     tab.wait_until("document.getElementById('state').textContent === 'disconnected'")
 
     (row, *_) = node.status().get(10)["turned_away"]
-    assert f"--clients-origin {shop.origin}" in row["why"]
+    assert f'clients_origins="{shop.origin}"' in row["why"]
 
 
 def test_the_page_of_the_guide_works_at_the_node_of_the_guide(

@@ -1,6 +1,6 @@
 """What summaries cost a node that is linked with 29 others over TLS, against the same node without summaries.
 
-`pytest -m long -n0 -s tests/mesh/bench/test_summary_cost.py` prints the figures, in five minutes.
+`pytest -m long -n0 -s tests/mesh/bench/test_summary_cost.py` prints the figures, in three minutes.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import pytest
@@ -25,7 +24,7 @@ from peers.log.run_log import RunLog
 from peers.roles.run_peer import RunPeerSync
 from peers.roles.summaries import BoardHost, SummaryBoard
 
-LINKS, SECONDS, PERIOD_SECONDS, PAIRS = 29, 60, 10.0, 2
+LINKS, SECONDS, PERIOD_SECONDS = 29, 120, 10.0
 
 NODE = """
 import asyncio, functools, resource, sys
@@ -44,7 +43,7 @@ async def main():
     async with Node("node", home=home, listen="127.0.0.1:0", mdns=False) as node:
         print(node.port, flush=True)
         await asyncio.to_thread(sys.stdin.readline)
-        await asyncio.sleep(3 * period or 5)  # until the links and the first summaries are over
+        await asyncio.sleep(30)  # until the links and the first summaries are over
         print("ready", flush=True)
         before = cpu()
         await asyncio.sleep(seconds)
@@ -63,11 +62,22 @@ def host(node_id: str, signer: Signer, clock: Clock, period: float) -> BoardHost
     return BoardHost(node_id, signer, clock, limits, hits, lambda *_: "", lambda: measures, lambda work: work, period)
 
 
-async def cost(path: Path, period: float, monkeypatch: pytest.MonkeyPatch) -> tuple[float, float]:
+async def cost(home: Path, period: float, monkeypatch: pytest.MonkeyPatch) -> tuple[float, float]:
     """The CPU seconds a minute of a node, and the kilobytes of messages that it sends in a second."""
+    mesh = FoundedMesh()
+    home.mkdir()
+    mesh.make_home(home, "node")
+    pipe = asyncio.subprocess.PIPE
+    arguments = [sys.executable, "-c", NODE, str(home), str(period), str(SECONDS)]
+    node = await asyncio.create_subprocess_exec(*arguments, stdin=pipe, stdout=pipe)
+    assert node.stdin is not None and node.stdout is not None
+    address = f"127.0.0.1:{int(await node.stdout.readline())}"
     roles: list[RunPeerSync] = []
+    before = many_sessions.RunPeerSync
 
     def role(node_id: str, log: RunLog, connection: Any, *, clock: Clock, **options: Any) -> RunPeerSync:
+        if connection.address != address:  # of the other node that is measured
+            return before(node_id, log, connection, clock=clock, **options)
         board = SummaryBoard()
         if period:
             board.start(host(node_id, log.pen.signer, clock, period))
@@ -75,38 +85,32 @@ async def cost(path: Path, period: float, monkeypatch: pytest.MonkeyPatch) -> tu
         return roles[-1]
 
     monkeypatch.setattr(many_sessions, "RunPeerSync", role)
-    mesh, home = FoundedMesh(), path / "node"
-    home.mkdir(parents=True)
-    mesh.make_home(home, "node")
-    pipe = asyncio.subprocess.PIPE
-    arguments = [sys.executable, "-c", NODE, str(home), str(period), str(SECONDS)]
-    node = await asyncio.create_subprocess_exec(*arguments, stdin=pipe, stdout=pipe)
-    assert node.stdin is not None and node.stdout is not None
-    async with ManySessions(f"127.0.0.1:{int(await node.stdout.readline())}", mesh) as sessions:
+    async with ManySessions(address, mesh) as sessions:
         await sessions.open(LINKS)
         for one in roles:  # each is connected with all others, as in a mesh of 30
             one.send(RunHave({}, links=tuple(sorted(other.key[:LINK_BYTES] for other in roles))))
         node.stdin.write(b"\n")
         await node.stdout.readline()
-        before = sessions.received_bytes
+        received = sessions.received_bytes
         cpu, linked = (await node.stdout.readline()).split()
-        sent = sessions.received_bytes - before
+        sent = sessions.received_bytes - received
         await node.wait()
     assert int(linked) == (LINKS if period else 0)
     return float(cpu), sent / SECONDS / 1000
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(600)
 def test_summaries_take_less_than_3_s_of_cpu_an_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    figures: dict[float, list[tuple[float, float]]] = {0.0: [], PERIOD_SECONDS: []}
-    for number in range(PAIRS):
-        for period, all_of_it in figures.items():
-            all_of_it.append(asyncio.run(cost(tmp_path / f"{number} {period}", period, monkeypatch)))
+    async def both() -> list[tuple[float, float]]:
+        # At the same time: what else the machine does slows both down.
+        return await asyncio.gather(
+            cost(tmp_path / "alone", 0.0, monkeypatch), cost(tmp_path / "with", PERIOD_SECONDS, monkeypatch)
+        )
 
-    (alone, few), (cpu, bytes_) = ([median(one) for one in zip(*each, strict=True)] for each in figures.values())
+    (alone, few), (cpu, sent) = asyncio.run(both())
     print(
-        f"\nCPU a minute: {cpu:.3f} s, without summaries {alone:.3f} s; sent: {bytes_:.1f} kB/s, without {few:.1f} kB/s"
+        f"\nCPU a minute: {cpu:.3f} s, without summaries {alone:.3f} s; sent: {sent:.1f} kB/s, without {few:.1f} kB/s"
     )
     assert cpu - alone < 0.05
-    assert bytes_ < 4
+    assert sent < 4

@@ -56,7 +56,7 @@ def test_a_page_of_another_site_is_a_line_and_a_row_that_name_the_option_to_allo
 
     (row,) = rows(house)
     assert (row["name"], row["count"]) == (None, 1)
-    assert f"--clients-origin {EVIL}" in row["why"]
+    assert f'clients_origins="{EVIL}"' in row["why"]
     assert refusals(house) == [
         f"refused at {DOOR}: a client from {refusals(house)[0].split(' from ')[1].split(': ')[0]}: {row['why']}"
     ]
