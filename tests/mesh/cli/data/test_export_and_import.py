@@ -191,7 +191,9 @@ def test_an_archive_brings_every_event_order_and_signature_into_another_home_of_
 def test_an_archive_brings_all_that_a_node_wrote_before_it_left(tills: list[Path], tmp_path: Path) -> None:
     _, study, attic = tills
     with Node("study", home=study, listen="127.0.0.1:0", mdns=False) as left:
-        left.log.add_batch([({"type": "n"}, None)] * 600).get(SECONDS)  # more than one run: only both lead to what the leave names
+        left.log.add_batch([({"type": "n"}, None)] * 600).get(
+            SECONDS
+        )  # more than one run: only both lead to what the leave names
     assert run(study, "leave", "--yes").returncode == 0
     run(study, "export", "--archive", str(tmp_path / "archive"))
 
