@@ -173,12 +173,16 @@ class WayRules(FactRules):
             limits = self._limits_of(row.key) if row is not None else None
             limit = limits.get(way.epoch) if limits is not None else None
             if row is not None and limit is not None and not row.is_led:
-                self._follow(way, row, limit, work)
+                self._follow(way, row, limit, work, makes_room=True)
             return self._finish(work)
 
-    def _follow(self, way: Way, row: EpochRow, limit: Cut, work: Work) -> None:
+    def _follow(self, way: Way, row: EpochRow, limit: Cut, work: Work, *, makes_room: bool = False) -> None:
         heads = way.heads() if self.head(way.epoch, way.first - 1) == way.before else {}
-        if not heads or next(reversed(heads.items())) != limit or len(self._ways) >= MAX_WAYS:
+        if not heads or next(reversed(heads.items())) != limit:
+            return
+        if makes_room:
+            self._make_room(row.epoch, work)
+        if self._is_full(row.epoch):
             return
         agreed = self._agreed(row, way.first - 1, heads)
         if row.waits and row.first == agreed + 1 <= row.seq < next(last for last in heads if last > agreed):
@@ -188,6 +192,19 @@ class WayRules(FactRules):
                 work.anew[row.epoch] = None
         else:
             self._lead(row, limit, way, agreed, work)
+
+    def _is_full(self, epoch: Epoch) -> bool:
+        return epoch not in self._ways and len(self._ways) >= MAX_WAYS
+
+    def _make_room(self, epoch: Epoch, work: Work) -> None:
+        """For a way that was sent, since its pieces follow: the oldest one of a key that has left goes, and its epoch waits
+        again.
+        """
+        rows = [row for other in self._ways if self._has_left((row := self._epochs[other]).key)]
+        if self._is_full(epoch) and rows:
+            self._remember(self._ways, rows[0].epoch, None)
+            self._limit(rows[0], structs.replace(rows[0], is_led=False, waits=True), work)
+            self._remember(self._missed, rows[0].epoch, True)
 
     def _agreed(self, row: EpochRow, seq: int, heads: Mapping[int, bytes]) -> int:
         """The last entry at which a run ends, and ours has the same head, if it does at `seq`."""
