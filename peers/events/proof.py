@@ -19,8 +19,9 @@ from peers.events.signature import SIGNATURE_BYTES, is_signed
 _LABEL = b"peermesh proof\0"
 _Hash = Annotated[bytes, Meta(min_length=HASH_BYTES, max_length=HASH_BYTES)]
 _STEP = Struct(f">H{HASH_BYTES}s")
+STEP_BYTES = _STEP.size
 MAX_WAY_RUNS = 8_000
-"""Runs of one way: 272 KB."""
+"""Runs of one way that is sent: 272 KB."""
 
 
 class Block(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -121,7 +122,7 @@ class Way(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=Tr
     """Of the first run."""
     before: _Hash
     """The head before it."""
-    steps: Annotated[bytes, Meta(min_length=_STEP.size, max_length=MAX_WAY_RUNS * _STEP.size)]
+    steps: Annotated[bytes, Meta(min_length=STEP_BYTES, max_length=MAX_WAY_RUNS * STEP_BYTES)]
     """Of each run how many entries it has, and the hash over these: see `head_of`."""
 
     @classmethod

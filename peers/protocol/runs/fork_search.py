@@ -6,7 +6,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from peers.codec.run_messages import MAX_BLOCKS, MAX_HEADS, MAX_WAY_BIRTHS, Heads, Prove, ShowBlocks, ShowWay
+from peers.codec.run_messages import MAX_BLOCKS, MAX_HEADS, MAX_WAY_BIRTHS, Heads, Prove, RunHave, ShowBlocks, ShowWay
 from peers.events.dot import MAX_FOREIGN_SEQ, Epoch
 from peers.events.epoch import END_BYTES, NO_KEY, NOTHING, Birth, EpochEnd, legacy_mark
 from peers.events.proof import Block, Proof, Way
@@ -188,10 +188,11 @@ class ForkSearch:
             self._led[epoch] = self._led.get(epoch, 0) + 1
             self._role.read(partial(_way, epoch, theirs.seq), self._on_way)
 
-    def lead_anew(self, epoch: Epoch) -> None:
-        """Nothing of an epoch counts at the other end: show it the way, if its key has left, and that is what it waits for."""
-        if self._may_lead(epoch):
-            self._role.read(partial(needed_way, epoch, 0, frozenset()), self.send_way)
+    def lead_anew(self, message: RunHave) -> None:
+        """Nothing of an epoch counts any more at the other end: show it the way, if its key has left, and it waits for that."""
+        for epoch, end in message.ends.items():
+            if end == NOTHING and epoch in self._role.ends and epoch not in message.anew and self._may_lead(epoch):
+                self._role.read(partial(needed_way, epoch, 0, frozenset()), self.send_way)
 
     def send_way(self, shown: ShownWay | None) -> None:
         """The other end takes pieces only along it."""

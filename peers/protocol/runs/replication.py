@@ -294,9 +294,7 @@ class Replication:
         self._unheard -= sum([last - first + 1 for _, first, last in message.hollow])
         if self.other.view is not None:
             self._behind.update(epoch for epoch in message.ends if self._lacked_of(epoch))
-            for epoch, end in message.ends.items():
-                if end == NOTHING and epoch in self._role.ends and epoch not in message.anew:
-                    self._forks.lead_anew(epoch)
+            self._forks.lead_anew(message)
             if self._forks.look(message.ends):
                 self._role.on_doubt()
             self.go_on()

@@ -167,7 +167,7 @@ class Taking:
         if isinstance(message, ShowBlocks):
             return CommitStep(partial(_compare, message), partial(self._on_compared, message))
         if isinstance(message, ShowWay):
-            births = [birth for birth in _births_of(message) if self._role.trusts(birth)]
+            births = [each for each in _births_of(message) if not self._has(each.epoch) and self._role.may_begin(each)]
             return CommitStep(partial(_follow, message, births), _nothing_follows)
         proof = _decoded(message)
         self._other.proved(proof.birth.epoch, proof.mark)

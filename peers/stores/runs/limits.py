@@ -26,7 +26,7 @@ MAX_WAYS = 64
 """Epochs that are being taken along a way."""
 
 
-heads_of = lru_cache(maxsize=8)(Way.heads)
+heads_of = lru_cache(maxsize=4)(Way.heads)
 
 
 class Coming(NamedTuple):
@@ -36,8 +36,10 @@ class Coming(NamedTuple):
     """Of the first run."""
     before: bytes
     """The head before it."""
-    steps: bytes
-    """As in Way, but for the last run."""
+    steps: list[bytes]
+    """As in Way, of each run but the last one; it may have more, which came and were taken back."""
+    complete: int
+    """How many of them it has."""
     run: RunHash
     """The last one. Never changed in place."""
 

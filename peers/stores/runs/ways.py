@@ -10,7 +10,7 @@ from peers.events.dot import Epoch
 from peers.events.epoch import Birth
 from peers.events.leaf import HASH_BYTES, leaves_of
 from peers.events.piece import Piece
-from peers.events.proof import MAX_WAY_RUNS, Cut, Way, packed_step
+from peers.events.proof import MAX_WAY_RUNS, STEP_BYTES, Cut, Way, packed_step
 from peers.events.run import RunHash
 from peers.events.signature import is_signed
 from peers.stores.run_store import Limited, Taken, Taking
@@ -23,8 +23,8 @@ from peers.stores.runs.rows import NOTHING_COUNTS, EpochRow, RunRow
 
 OVER_ENTRIES = 500
 """Entries that are taken over in one step, but for the rest of a run."""
-MAX_COMING_BYTES = 272_000
-"""Of the hashes of what came of an epoch that waits: as much as a way may have."""
+MAX_COMING_RUNS = 200_000
+"""Runs of epochs that are led or wait, in all: more than a way may have that is sent."""
 
 
 class WayRules(FactRules):
@@ -74,7 +74,8 @@ class WayRules(FactRules):
         if coming is None or (end == piece.last) != (coming.run.head == piece.head):
             return
         if (end, coming.run.head) == limit:
-            whole = Way(row.epoch, coming.first, coming.before, coming.steps + packed_step(coming.run))
+            steps = [*coming.steps[: coming.complete], packed_step(coming.run)]
+            whole = Way(row.epoch, coming.first, coming.before, b"".join(steps))
             self._follow(whole, row, limit, work)
         elif end < limit.seq and is_signed(row.key, row.epoch, piece.last, piece.head, piece.signature):
             self._remember(self._coming, row.epoch, coming)
@@ -82,16 +83,17 @@ class WayRules(FactRules):
     def _coming_with(self, piece: Piece, row: EpochRow, end: int) -> Coming | None:
         """What has come with the entries of a piece up to `end`, if it continues that, or begins anew at our end."""
         known = self._coming.get(row.epoch)
-        if known is not None and piece.start == known.run.last + 1 and len(known.steps) < MAX_COMING_BYTES:
-            run, steps = known.run, known.steps
+        if known is not None and piece.start == known.run.last + 1 and self._has_room_for_ways():
+            run, steps, count = known.run, known.steps, known.complete
             if piece.first == piece.start:
-                run, steps = RunHash(row.epoch, piece.first, run.head), steps + packed_step(run)
+                steps[count:] = [packed_step(run)]
+                run, count = RunHash(row.epoch, piece.first, run.head), count + 1
             first, before, start = known.first, known.before, piece.start
         elif len(self._coming) < MAX_WAYS or known is not None:
             begun = self._begun_at(piece, row)
             if begun is None:
                 return None
-            run, steps, start = begun, b"", max(piece.start, begun.last + 1)
+            run, steps, count, start = begun, list[bytes](), 0, max(piece.start, begun.last + 1)
             first, before = run.first, run.before
         else:
             return None
@@ -101,7 +103,11 @@ class WayRules(FactRules):
             return None
         run = run.copy()
         run.add(piece.kinds[new], leaves)
-        return Coming(first, before, steps, run)
+        return Coming(first, before, steps, count, run)
+
+    def _has_room_for_ways(self) -> bool:
+        sizes = [coming.complete for coming in self._coming.values()]
+        return sum(sizes) + sum([len(way.steps) for way in self._ways.values()]) // STEP_BYTES < MAX_COMING_RUNS
 
     def way(self, epoch: Epoch, after: int) -> Way | None:
         """As in the port."""
@@ -109,8 +115,10 @@ class WayRules(FactRules):
         if row is None or row.limit is None or not row.is_led:
             return None
         known, last = self._ways.get(epoch), row.limit.seq
-        if known is not None or not 0 <= after < last:
-            return known
+        if known is not None:
+            return known if len(known.steps) <= MAX_WAY_RUNS * STEP_BYTES else None
+        if not 0 <= after < last:
+            return None
         steps: list[tuple[int, bytes]] = []
         run = first = self._run_row(epoch, after + 1)
         while True:
@@ -165,12 +173,16 @@ class WayRules(FactRules):
             limits = self._limits_of(row.key) if row is not None else None
             limit = limits.get(way.epoch) if limits is not None else None
             if row is not None and limit is not None and not row.is_led:
-                self._follow(way, row, limit, work)
+                self._follow(way, row, limit, work, makes_room=True)
             return self._finish(work)
 
-    def _follow(self, way: Way, row: EpochRow, limit: Cut, work: Work) -> None:
+    def _follow(self, way: Way, row: EpochRow, limit: Cut, work: Work, *, makes_room: bool = False) -> None:
         heads = way.heads() if self.head(way.epoch, way.first - 1) == way.before else {}
-        if not heads or next(reversed(heads.items())) != limit or len(self._ways) >= MAX_WAYS:
+        if not heads or next(reversed(heads.items())) != limit:
+            return
+        if makes_room:
+            self._make_room(row.epoch, work)
+        if self._is_full(row.epoch):
             return
         agreed = self._agreed(row, way.first - 1, heads)
         if row.waits and row.first == agreed + 1 <= row.seq < next(last for last in heads if last > agreed):
@@ -180,6 +192,19 @@ class WayRules(FactRules):
                 work.anew[row.epoch] = None
         else:
             self._lead(row, limit, way, agreed, work)
+
+    def _is_full(self, epoch: Epoch) -> bool:
+        return epoch not in self._ways and len(self._ways) >= MAX_WAYS
+
+    def _make_room(self, epoch: Epoch, work: Work) -> None:
+        """For a way that was sent, since its pieces follow: the oldest one of a key that has left goes, and its epoch waits
+        again.
+        """
+        rows = [row for other in self._ways if self._has_left((row := self._epochs[other]).key)]
+        if self._is_full(epoch) and rows:
+            self._remember(self._ways, rows[0].epoch, None)
+            self._limit(rows[0], structs.replace(rows[0], is_led=False, waits=True), work)
+            self._remember(self._missed, rows[0].epoch, True)
 
     def _agreed(self, row: EpochRow, seq: int, heads: Mapping[int, bytes]) -> int:
         """The last entry at which a run ends, and ours has the same head, if it does at `seq`."""

@@ -188,6 +188,21 @@ def test_an_archive_brings_every_event_order_and_signature_into_another_home_of_
     assert log_of(attic) == log_of(kitchen)
 
 
+def test_an_archive_brings_all_that_a_node_wrote_before_it_left(tills: list[Path], tmp_path: Path) -> None:
+    _, study, attic = tills
+    with Node("study", home=study, listen="127.0.0.1:0", mdns=False) as left:
+        left.log.add_batch([({"type": "n"}, None)] * 600).get(
+            SECONDS
+        )  # more than one run: only both lead to what the leave names
+    assert run(study, "leave", "--yes").returncode == 0
+    run(study, "export", "--archive", str(tmp_path / "archive"))
+
+    done = run(attic, "import", str(tmp_path / "archive"))
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert log_of(attic) == log_of(study)
+
+
 def test_what_an_archive_brings_goes_on_to_the_neighbours(node: Node, tmp_path: Path) -> None:
     run(node.home, "export", "--archive", str(tmp_path / "archive"))
     with opened(tmp_path / "attic") as attic, opened(tmp_path / "study") as study:

@@ -15,6 +15,7 @@ from tests.support.run_house import (
     adopt,
     event,
     exchange,
+    follow,
     outcomes,
     pieces_for,
     send,
@@ -51,6 +52,31 @@ def test_an_ancestor_that_no_node_has_cannot_be_written_after_leaving(home: Chec
 
     assert dora.counting_in(home) == [0, 2]
     assert types(home.each()) == ["1.1", "1.2"]
+
+
+def test_ways_that_nobody_follows_up_keep_no_other_one_out(
+    home: CheckedStore, mesh: MeshOfKeys, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("peers.stores.runs.ways.MAX_WAYS", 2)
+    dora = disk(6, 7, 8, 9)
+    source = enter(make(), mesh)
+    learn(home, mesh.leave("dora", (dora.tip(3, 9),)))
+    learn(source, *home.facts())
+    for _ in range(5):
+        send(dora.store, source)
+    assert dora.counting_in(source) == [6, 7, 8, 9]
+
+    for epoch in reversed(dora.epochs):
+        way, birth = source.way(epoch, 0), source.birth(epoch)
+        assert way is not None and birth is not None
+        with home.transaction():
+            home.meet([birth])
+        follow(home, way)
+    send_epoch(dora, 0, home)
+    assert dora.counting_in(home)[0] == 6
+    exchange(home, source, [writer_of("emil"), writer_of("anna")])
+
+    assert home.ends() == source.ends()
 
 
 def send_epoch(source: DiskOfKey, at: int, target: CheckedStore) -> None:
