@@ -12,9 +12,9 @@ from mesh.views.layers import Layers
 from mesh.views.state import Apply, Changes, ViewState
 from mesh.views.store import Flush, Olds, ViewProgress, ViewStore
 from mesh.views.undo import Rewinder
+from peers.events.columns import EventTable
 from peers.events.created import Created
 from peers.events.entry import Entry
-from peers.events.table import EventTable
 from peers.stores.store import Place
 from peers.stores.undo import UNDO
 

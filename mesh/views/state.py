@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from mesh.views.values import PLAIN_INTEGERS, Compact, check_key, compact_value, value_of
+from peers.events.columns import EventTable
 from peers.events.created import Created
 from peers.events.reasons import with_kept
-from peers.events.table import EventTable
 
 _GONE: Any = object()
 """In place of the value of a key that has none."""
