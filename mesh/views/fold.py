@@ -12,9 +12,9 @@ from mesh.views.layers import Layers
 from mesh.views.state import Apply, Changes, ViewState
 from mesh.views.store import Flush, Olds, ViewProgress, ViewStore
 from mesh.views.undo import Rewinder
+from peers.events.columns import EventTable
 from peers.events.created import Created
 from peers.events.entry import Entry
-from peers.events.table import EventTable
 from peers.stores.store import Place
 from peers.stores.undo import UNDO
 
@@ -61,7 +61,7 @@ class Fold:
         """Those of this view; None: all but UNDO."""
         self._apply = apply
         self._state = ViewState(self.layers.read_for_fold, self.layers.keys_after)
-        self._due = self.folded
+        self._due = max(progress.due, progress.folded)
         """How many events are to be folded by now, and those that are waiting or ahead of a walk."""
 
     # What comes
@@ -204,7 +204,9 @@ class Fold:
         """
         is_done = not self.waiting and not self.is_walking
         if is_done:
-            self.without += max(0, self._due - self.folded) if is_sure else 0
+            missing = max(0, self._due - self.folded) if is_sure else 0
+            self.without += missing
+            self.is_changed = self.is_changed or missing > 0
             self._due = self.folded
         is_whole = is_done or self._goal is None or (self.place is not None and self.place >= self._goal)
         if self.layers.shadow is None or not is_whole:
@@ -247,6 +249,7 @@ class Fold:
             mark=self.mark,
             is_walking=self.is_walking or self.waiting > 0,
             folded=self.folded,
+            due=self._due,
             without=self.without,
             keys=self.layers.keys,
             copies=dict(self.copies),

@@ -36,14 +36,12 @@ FOLD_AFTER_MS = 3.0
 FOLD_EVERY_MS = 50.0
 FOLD_BACKLOG = 750
 """Events that keep coming while no caller waits or listens are folded together, after one or the other. Memory has so many."""
-FLUSH_MS = 2_000.0
+FLUSH_MS = 5_000.0
 """Between two flushes, at least, while the disk works: what they lack is folded from the log again after a crash."""
 CLEANED_FLUSH_MS = 500.0
 """The same where the log has events no more that may have to be folded again."""
 FLUSH_EVENTS = 100_000
 """Folds after which a flush begins sooner."""
-BUILD_FLUSH_MS = 5_000.0
-"""As FLUSH_MS, for a state that does not answer yet."""
 
 
 class ViewKeeper(LoopActor):
@@ -314,8 +312,7 @@ class ViewKeeper(LoopActor):
         fold = self._fold
         if fold is None or not fold.is_changed or self._is_closing:
             return
-        ms = FLUSH_MS if fold is self._answering else BUILD_FLUSH_MS
-        due_ms = self._flushed_ms + (CLEANED_FLUSH_MS if self._feed.cleaned.is_unwritten else ms)
+        due_ms = self._flushed_ms + (CLEANED_FLUSH_MS if self._feed.cleaned.is_unwritten else FLUSH_MS)
         if self._undo_flush is not None:
             if self._flush_ms <= due_ms:
                 return

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from mesh.forking import work_lock
-from mesh.views.state import Changes
+from mesh.views.state import Changes, text_bytes
 from mesh.views.store import Olds, ViewStore, changed_digest
 from mesh.views.values import Compact, compacted, is_other, jsons_of, value_of
 
@@ -178,9 +178,13 @@ class Layers:
     # Parts
 
     def _read(self, key: str) -> Compact:
-        for news in (self._top.news, self._flushing.news, self._cache):
-            if key in news:
-                return news[key]
+        found: Any = self._top.news.get(key, _ABSENT)
+        if found is _ABSENT:
+            found = self._flushing.news.get(key, _ABSENT)
+        if found is _ABSENT:
+            found = self._cache.get(key, _ABSENT)
+        if found is not _ABSENT:
+            return cast(Compact, found)
         if self._is_blank:
             return None
         compact = compacted(self._store.read(self._view, key))
@@ -189,6 +193,11 @@ class Layers:
 
     def _remember(self, news: Mapping[str, Compact]) -> None:
         cache = self._cache
+        if (
+            not self._cache_bytes and not text_bytes(news.values()) and len(cache) + len(news) <= CACHED_KEYS
+        ):  # nearly always
+            cache.update(news)
+            return
         for key, compact in news.items():
             before = cache.pop(key, None)
             cache[key] = compact

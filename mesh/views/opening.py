@@ -53,7 +53,7 @@ async def open_view(disks: Disks, wanted: Wanted) -> Opened:
     good = await disks.ask_log(lambda store: _of_this_log(store, states))
     answering = states.get("current")
     for role in "building", "current":
-        if role in good and wanted.is_made_by(good[role][1]):
+        if role in good and wanted.is_made_by(good[role][1]) and not await _is_blank(disks, good[role]):
             return Opened(answering, good[role])
     return Opened(answering, await begin_anew(disks, wanted))
 
@@ -69,6 +69,13 @@ async def begin_anew(disks: Disks, wanted: Wanted) -> Found:
         return number
 
     return await disks.ask_views(make), progress
+
+
+async def _is_blank(disks: Disks, found: Found) -> bool:
+    """Whether nothing came of a walk: another one counts what was cleaned since it began."""
+    number, progress = found
+    is_new = progress.is_walking and progress.place is None
+    return is_new and not await disks.ask_views(lambda store: store.cleaned(number))
 
 
 def _of_this_log(store: RunStore, states: Mapping[str, Found]) -> dict[str, Found]:

@@ -7,10 +7,9 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from mesh.views.undo import place_of
-from peers.events.columns import bytes_of, created_of
+from peers.events.columns import EventTable, bytes_of, created_of
 from peers.events.created import Created
 from peers.events.entry import META_BYTES, Entry
-from peers.events.table import EventTable
 from peers.stores.event_types import SHORT_BODY, EventTypes
 from peers.stores.run_store import RunStore
 from peers.stores.store import PAGE_EVENTS, Place

@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from mesh.views.values import PLAIN_INTEGERS, Compact, check_key, compact_value, is_other, value_of
+from mesh.views.values import PLAIN_INTEGERS, Compact, check_key, compact_value, value_of
+from peers.events.columns import EventTable
 from peers.events.created import Created
 from peers.events.reasons import with_kept
-from peers.events.table import EventTable
 
 _GONE: Any = object()
 """In place of the value of a key that has none."""
@@ -76,7 +76,7 @@ class ViewState(MutableMapping[str, Any]):
     read or set costs nothing. A tuple that was set is read as a list by later calls.
     """
 
-    __slots__ = ("_keys_after", "_live", "_news", "_read")
+    __slots__ = ("_keys_after", "_live", "_news", "_read", "_seen")
 
     def __init__(self, read: Callable[[str], Compact], keys_after: Callable[[str], Iterator[str]]) -> None:
         """`read` gives values as of before a call, `keys_after` all keys after one, in order."""
@@ -84,6 +84,8 @@ class ViewState(MutableMapping[str, Any]):
         self._keys_after = keys_after
         self._news: dict[str, Compact] = {}
         """Values that changed in earlier calls: some of those that `read` gives."""
+        self._seen: dict[str, Compact] = {}
+        """What `read` gave."""
         self._live: dict[str, Any] = {}
         """What was set, and what was read and may be changed inside."""
 
@@ -102,8 +104,9 @@ class ViewState(MutableMapping[str, Any]):
         Raises what `apply` raises, and TypeError or ValueError for what is no key or no value of JSON; then of that event
         nothing is changed. `changes` has a count for each of those before it.
         """
-        live = self._live
+        live, seen = self._live, self._seen
         self._news = news
+        seen.clear()
         keys, add_old, add_count = changes.keys, changes.olds.append, changes.counts.append
         columns = table.createds, table.times, table.origins, table.extras, table.vouched
         for event, created, time, origin, extra, vouched in zip(events, *columns, strict=True):
@@ -119,34 +122,27 @@ class ViewState(MutableMapping[str, Any]):
             try:
                 for key, value in live.items():
                     old: Any = news.get(key, _ABSENT)
-                    if old is _ABSENT:
-                        self._set_first(key, _kept(key, value), news, before, changes)
-                    elif type(value) is int and type(old) is int and -PLAIN_INTEGERS < value < PLAIN_INTEGERS:
-                        if value != old:
-                            keys.append(key)
-                            add_old(old)
-                            news[key] = value
-                    else:
-                        new = _kept(key, value)
-                        if is_other(new, old):
-                            changes.add(key, old, new)
-                            news[key] = new
+                    is_first = old is _ABSENT
+                    if is_first:
+                        old = seen[key] if key in seen else self._before(key)
+                    is_number = type(value) is int and -PLAIN_INTEGERS < value < PLAIN_INTEGERS
+                    new: Any = value if is_number else _kept(key, value)
+                    if type(new) is type(old) and new == old:
+                        continue
+                    if is_first:
+                        if old is None:
+                            check_key(key)
+                        before[key] = old
+                    keys.append(key)
+                    add_old(old)
+                    news[key] = new
+                    if old is None or not is_number:
+                        changes.more += (old is None) - (new is None)
+                        changes.size += len(new) if type(new) is bytes else 0
             except BaseException:
-                _take_back(changes, first, news, before)
+                _take_back(changes, first, news)
                 raise
             add_count(len(keys) - first)
-
-    def _set_first(
-        self, key: str, new: Compact, news: dict[str, Compact], before: dict[str, Compact], changes: Changes
-    ) -> None:
-        """Note a key that is not in `news`, if it has another value now."""
-        old = self._before(key)
-        if is_other(new, old):
-            if old is None:
-                check_key(key)
-            changes.add(key, old, new)
-            before[key] = old
-            news[key] = new
 
     def get(self, key: str, default: Any = None) -> Any:
         live = self._live
@@ -192,7 +188,7 @@ class ViewState(MutableMapping[str, Any]):
 
     def _load(self, key: str) -> Any:
         """The value of a key that was neither set nor read, or _GONE."""
-        compact = self._before(key)
+        compact = self._seen[key] = self._before(key)
         if compact is None:
             return _GONE
         value = value_of(compact)
@@ -211,7 +207,7 @@ def _kept(key: str, value: Any) -> Compact:
     return None if value is _GONE else compact_value(key, value)
 
 
-def _take_back(changes: Changes, first: int, news: dict[str, Compact], before: dict[str, Compact]) -> None:
+def _take_back(changes: Changes, first: int, news: dict[str, Compact]) -> None:
     """Take back the changes of one call, from the one numbered `first` on: of each key there is one at most."""
     for key, old in zip(changes.keys[first:], changes.olds[first:], strict=True):
         new = news[key]

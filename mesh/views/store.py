@@ -71,6 +71,8 @@ class ViewProgress(msgspec.Struct):
     is_walking: bool = False
     """Whether events up to `added` are still to be folded, in log order after `place`."""
     folded: int = 0
+    due: int = 0
+    """How many are to be folded by the end of a walk; less than `folded`: it is not known."""
     without: int = 0
     """Events that were cleaned before they could be folded, of any type."""
     keys: int = 0

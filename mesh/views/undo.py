@@ -7,8 +7,8 @@ from bisect import bisect_left
 from mesh.views.state import Changes, text_bytes
 from mesh.views.store import Olds, Segment
 from mesh.views.values import Compact
+from peers.events.columns import EventTable
 from peers.events.entry import Entry
-from peers.events.table import EventTable
 from peers.stores.store import Place
 
 FOLDED_EVENTS = 4_096

@@ -8,11 +8,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Self, Unpack
 
+from peers.events.columns import EventTable
 from peers.events.created import Created
 from peers.events.dot import Dot
 from peers.events.entry import Entry
 from peers.events.reasons import Kept, Label
-from peers.events.table import EventTable
 from peers.stores.store import Looked, Place, StoreError, WalkOptions
 
 

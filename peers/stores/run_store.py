@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol, Unpack
 
+from peers.events.columns import EventTable
 from peers.events.created import NODE_MARK, Created
 from peers.events.dot import MAX_SEQ, Dot, Epoch
 from peers.events.entry import Entry
@@ -14,7 +15,6 @@ from peers.events.epoch import Birth, EpochEnd, name_of
 from peers.events.piece import Piece
 from peers.events.proof import Block, Proof, Way
 from peers.events.signature import Signer
-from peers.events.table import EventTable
 from peers.facts.fact import Fact, Tip
 from peers.facts.fact_set import MeshEnd
 from peers.facts.roster import Roster
@@ -386,11 +386,8 @@ class RunStore(KeptBeside, KeepsArrivals, Protocol):
         """A page of the events shown, each once: see `Walk`."""
 
     def table(self, after: Place | None, *, until: int, limit: int, max_bytes: int) -> tuple[EventTable, Place | None]:
-        """The events shown after a place, by (time, created), without those with an `added` beyond `until`.
-
-        It ends after it has looked at `limit` of them or, where they are on a disk, at some more than `max_bytes`: at the
-        place that it gives; None: these are all.
-        """
+        """The events shown after a place with an `added` up to `until`, by (time, created), and where this ends; None: these
+        are all. It looks at `limit` events or, on a disk, until they have `max_bytes`."""
 
     def undone(self, createds: Collection[Created]) -> set[Created]:
         """Those of these events that a `logux/undo` undoes which is shown, or was before it was cleaned; they may be unknown.

@@ -11,8 +11,8 @@ from mesh.views.state import Changes
 from mesh.views.store import Olds, Segment
 from mesh.views.undo import SEGMENT_EVENTS, SEGMENT_SHARE, Rewinder
 from mesh.views.values import Compact
+from peers.events.columns import EventTable
 from peers.events.entry import Entry
-from peers.events.table import EventTable
 
 
 def changes_of(key: str, old: Compact, new: Compact) -> Changes:

@@ -8,11 +8,10 @@ from typing import Any
 
 import msgspec
 
-from peers.events.columns import EventColumns
+from peers.events.columns import EventColumns, EventTable
 from peers.events.created import MAX_MS, Created
 from peers.events.dot import Dot, Epoch
 from peers.events.entry import WAITS, Entry
-from peers.events.table import EventTable
 from peers.stores.runs.sqlite.layout import ASIDE, ASIDE_BURIED, BURIED, EXCHANGED, SHOWN, WAITING
 from peers.stores.runs.sqlite.nodes import Nodes
 from peers.stores.sqlite.many import FEW, RUN_ROWS, ConsecutiveRows, ManyRows

@@ -9,13 +9,13 @@ from pathlib import Path
 from struct import error as struct_error
 from typing import Any, Unpack
 
+from peers.events.columns import EventTable
 from peers.events.created import Created
 from peers.events.dot import MAX_SEQ, Dot, Epoch
 from peers.events.entry import Entry
 from peers.events.piece import Piece
 from peers.events.proof import Block, Proof
 from peers.events.run import RunHash
-from peers.events.table import EventTable
 from peers.facts.fact import Fact, Tip, fact_id_of
 from peers.stores.arrivals import Arrival
 from peers.stores.run_store import Change, RunState
