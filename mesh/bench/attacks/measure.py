@@ -15,6 +15,7 @@ from math import ceil, inf
 from pathlib import Path
 
 from mesh.bench import EVENTS_PER_SECOND, MIB
+from mesh.bench.attacks.clients import client_token
 from mesh.bench.attacks.host import HostileTarget
 from mesh.bench.attacks.hostile_process import HostileProcess
 from mesh.bench.node_process import NodeProcess
@@ -82,23 +83,25 @@ class AttackFigure:
 def measure(names: Sequence[str], seconds: float) -> Iterator[AttackFigure]:
     """Run attacks one after the other, each for so many seconds on a new pair of nodes."""
     for name in names:
-        with _pair() as (reader, writer):
-            yield _measure(name, seconds, reader, writer)
+        with _pair() as (reader, writer, token):
+            yield _measure(name, seconds, reader, writer, token)
 
 
 @contextmanager
-def _pair() -> Iterator[tuple[NodeProcess, NodeProcess]]:
+def _pair() -> Iterator[tuple[NodeProcess, NodeProcess, str]]:
+    """The node that is attacked, with a token of a client; and the other one."""
     with (
         tempfile.TemporaryDirectory() as folder,
         NodeProcess(Path(folder, "a"), "a", clients="127.0.0.1:0") as reader,
         NodeProcess(Path(folder, "b"), "b", reader.address) as writer,
     ):
         writer.ask("meet", peers=1)
-        yield reader, writer
+        yield reader, writer, client_token(Path(folder, "a"))
 
 
-def _measure(name: str, seconds: float, reader: NodeProcess, writer: NodeProcess) -> AttackFigure:
-    target = HostileTarget((reader.address, writer.address), (reader.node_id, writer.node_id), reader.clients)
+def _measure(name: str, seconds: float, reader: NodeProcess, writer: NodeProcess, token: str) -> AttackFigure:
+    nodes = (reader.address, writer.address), (reader.node_id, writer.node_id)
+    target = HostileTarget(*nodes, reader.clients, token)
     with HostileProcess(name, target, seconds) as hostile:
         reader.ask("listen")
         paced_seconds = BEFORE_SECONDS + seconds + LATENCY_SECONDS
