@@ -1,7 +1,8 @@
 """What each attack costs an honest pair of nodes that adds events meanwhile.
 
 The p99 of a phase is the second or third worst of its 125 to 200 events: one pause of the machine counts in it, so run the
-bench on one that does nothing else. Where it does, the nodes wait long for a processor, which the figures show.
+bench on one that does nothing else. Where it does, the nodes wait long for a processor, which the figures show. What comes
+before an attack is the same for all of them: compare with its median.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from math import ceil, inf
 from pathlib import Path
+from statistics import median
 
 from mesh.bench import EVENTS_PER_SECOND, MIB
 from mesh.bench.attacks.clients import client_token
@@ -174,10 +176,12 @@ def show(figures: Sequence[AttackFigure], *, cores: int) -> str:
         )
         for figure in figures
     ]
+    before = [figure.before for figure in figures]
+    usual = Latency(*(median([ms or inf for ms in all_ms]) for all_ms in zip(*map(astuple, before), strict=True)))
     return (
         f"{tables([table(headings, rows)])}{cores} cores, over loopback; {EVENTS_PER_SECOND} events/s from one node to the "
-        f"attacked one, p50/p99 each; processor time of that one, and how long both waited for a processor; connections that "
-        f"the attack opened, and what it sent\n"
+        f"attacked one, p50/p99 each; before all attacks {_percentiles(usual)} in the median; processor time of that one, and "
+        f"how long both waited for a processor; connections that the attack opened, and what it sent\n"
     )
 
 
