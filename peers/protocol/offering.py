@@ -55,21 +55,14 @@ class Offering:
         return len(self._passed) == 1
 
     def run(self) -> None:
-        """Offer the messages that were added."""
-        passed, self._passed = self._passed, []
-        for start in range(0, len(passed), OFFER_MESSAGES):
-            some = passed[start : start + OFFER_MESSAGES]
-            *pieces, last = pieces_of([entry for _, entries in some for entry in entries])
-            self._pieces += [(piece, []) for piece in pieces]
-            self._pieces.append((last, [added for added, _ in some]))
-        self._go_on()
-
-    def _go_on(self) -> None:
+        """Offer the messages that were added, as far as there is room: those that are left join later ones."""
         if self._is_running:
             return  # called by an answer of `offer` in the loop below
         self._is_running = True
         try:
-            while self._pieces and self._offered < MAX_OFFERED and self._bytes <= OFFER_BYTES:
+            while self._offered < MAX_OFFERED and self._bytes <= OFFER_BYTES and (self._pieces or self._passed):
+                if not self._pieces:
+                    self._divide()
                 entries, numbers = self._pieces.popleft()
                 self._count(entries, 1)
                 # A message without events still waits for those before it.
@@ -77,6 +70,12 @@ class Offering:
                 self._react(outcomes, partial(self._on_done, entries, numbers))
         finally:
             self._is_running = False
+
+    def _divide(self) -> None:
+        passed, self._passed = self._passed[:OFFER_MESSAGES], self._passed[OFFER_MESSAGES:]
+        *pieces, last = pieces_of([entry for _, entries in passed for entry in entries])
+        self._pieces += [(piece, []) for piece in pieces]
+        self._pieces.append((last, [added for added, _ in passed]))
 
     def _count(self, entries: list[Entry], sign: int) -> None:
         self._offered += sign
@@ -87,7 +86,7 @@ class Offering:
         self._on_offered(entries, done)
         for added in numbers:
             self._on_taken(added)
-        self._go_on()
+        self.run()
 
 
 def pieces_of(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
