@@ -68,7 +68,7 @@ class Limits:
     other_bytes_per_second: int = 1024 * 1024
     """Of these messages."""
     other_cpu_ms_per_second: float = 100.0
-    """Spent for these messages."""
+    """Spent for these messages, and for those of a Logux client with few events, for what they take beyond 0.02 ms an event."""
     links_of_address: int = 4
     """What so many links may cost by these three limits, all links of one address may cost together."""
     events_per_second: int = 2_000

@@ -10,10 +10,14 @@ from typing import Any
 from peers.events.entry import Entry
 from peers.later import Later
 
-OFFER_EVENTS = 1_000
+OFFER_EVENTS = 500
 """Events of one transaction."""
+OFFER_MESSAGES = 16
+"""Messages that end in one transaction: each is answered, all in one turn of the loop."""
 OFFER_BYTES = 4 * 1024 * 1024
-"""The same limit in bytes; one event may exceed it. While one piece is being committed, the next is offered."""
+"""The same limit in bytes; one event may exceed it."""
+MAX_OFFERED = 2
+"""Pieces of one link: while one is being committed, the next is offered."""
 
 OfferPiece = tuple[list[Entry], list[int]]
 """Events of one transaction, and the numbers of the messages that are complete with it."""
@@ -41,8 +45,8 @@ class Offering:
         self._passed: list[tuple[int, list[Entry]]] = []
         """Messages that are not divided into pieces yet."""
         self._pieces: deque[OfferPiece] = deque()
-        self._offered = self._events = self._bytes = 0
-        """Pieces that the log is committing, with their events and bytes."""
+        self._offered = self._bytes = 0
+        """Pieces that the log is committing, and their bytes."""
         self._is_running = False
 
     def add(self, added: int, entries: list[Entry]) -> bool:
@@ -51,19 +55,14 @@ class Offering:
         return len(self._passed) == 1
 
     def run(self) -> None:
-        """Offer the messages that were added."""
-        passed, self._passed = self._passed, []
-        *pieces, last = pieces_of([entry for _, entries in passed for entry in entries])
-        self._pieces += [(piece, []) for piece in pieces]
-        self._pieces.append((last, [added for added, _ in passed]))
-        self._go_on()
-
-    def _go_on(self) -> None:
+        """Offer the messages that were added, as far as there is room: those that are left join later ones."""
         if self._is_running:
             return  # called by an answer of `offer` in the loop below
         self._is_running = True
         try:
-            while self._pieces and self._events <= OFFER_EVENTS and self._bytes <= OFFER_BYTES:
+            while self._offered < MAX_OFFERED and self._bytes <= OFFER_BYTES and (self._pieces or self._passed):
+                if not self._pieces:
+                    self._divide()
                 entries, numbers = self._pieces.popleft()
                 self._count(entries, 1)
                 # A message without events still waits for those before it.
@@ -72,9 +71,14 @@ class Offering:
         finally:
             self._is_running = False
 
+    def _divide(self) -> None:
+        passed, self._passed = self._passed[:OFFER_MESSAGES], self._passed[OFFER_MESSAGES:]
+        *pieces, last = pieces_of([entry for _, entries in passed for entry in entries])
+        self._pieces += [(piece, []) for piece in pieces]
+        self._pieces.append((last, [added for added, _ in passed]))
+
     def _count(self, entries: list[Entry], sign: int) -> None:
         self._offered += sign
-        self._events += sign * len(entries)
         self._bytes += sign * sum([entry.size for entry in entries])
 
     def _on_done(self, entries: list[Entry], numbers: list[int], done: Later[Any]) -> None:
@@ -82,7 +86,7 @@ class Offering:
         self._on_offered(entries, done)
         for added in numbers:
             self._on_taken(added)
-        self._go_on()
+        self.run()
 
 
 def pieces_of(entries: Sequence[Entry]) -> Iterator[list[Entry]]:

@@ -11,7 +11,7 @@ import msgspec
 from peers.codec.codec import Dialect
 from peers.codec.logux_01 import Protocol1
 from peers.codec.logux_5 import TimedDialect
-from peers.codec.messages import Connect, Custom, Message, Refusal, Version
+from peers.codec.messages import Connect, Custom, Message, Refusal, Sync, Version
 from peers.codec.versions import dialect_of
 from peers.events.entry import Entry
 from peers.log.port import SyncLog
@@ -28,6 +28,11 @@ ANSWERS_BYTES = 4 * 1024 * 1024
 get none."""
 MAX_UNCONFIRMED = 10_000
 """Messages of answers that are counted until the client has confirmed them; of more, the newest ones."""
+EVENT_CPU_MS = 0.02
+"""Processor time in ms that an event may take when it comes. What its message takes beyond that, and its confirmation, count as
+that of messages without events: one with a single event takes ten times as much."""
+WITH_COMMIT = 2
+"""How many times that is counted: its commit, and to tell others of it, take as much again."""
 MAX_DEBUGS = 100
 """`debug` sentences about the refused events of one message; further events are counted in one more sentence."""
 
@@ -63,6 +68,8 @@ class ServerSync(BaseSync):
             if options.get(name):
                 raise ValueError(f"{name} is what the client says: it is no option of a server")
         self._is_chosen = False
+        self._began_ms = 0.0
+        """The processor time before the last message."""
         self._untold: list[Refusal] = []
         """Refused events that the client was not told of yet."""
         self._answered = 0
@@ -89,6 +96,7 @@ class ServerSync(BaseSync):
             self.destroy(reason)
 
     def decode(self, frame: bytes) -> Message:
+        self._began_ms = self.reading.cpu_ms()
         message = super().decode(frame)
         if self._is_chosen or not isinstance(message, Connect):
             return message
@@ -108,15 +116,27 @@ class ServerSync(BaseSync):
         self.reading.spend_events(self.reading.who, len(entries), sum([entry.size for entry in entries]))
         super().take(added, entries)
 
+    def dispatch(self, message: Message) -> None:
+        super().dispatch(message)
+        if isinstance(message, Sync) and not self.cost(message) and self.connected:
+            self._spend_since(self._began_ms + EVENT_CPU_MS * len(message.entries))
+
+    def _spend_since(self, began_ms: float) -> None:
+        cpu_ms = self.reading.cpu_ms() - began_ms
+        if cpu_ms > 0:
+            self.reading.spend(0, 0, WITH_COMMIT * cpu_ms)
+
     def refuse(self, refusals: Sequence[Refusal]) -> None:
         self._untold += refusals
         super().refuse(refusals)
 
     def send_synced(self, added: int) -> None:
+        began_ms = self.reading.cpu_ms()
         super().send_synced(added)
         untold, self._untold = self._untold, []
         if untold and isinstance(self.dialect, TimedDialect):
             self._send_refused(untold, self.dialect)
+        self._spend_since(began_ms)
 
     def _send_refused(self, refusals: Sequence[Refusal], dialect: TimedDialect) -> None:
         answers: list[msgspec.Raw] = []

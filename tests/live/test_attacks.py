@@ -14,6 +14,7 @@ from mesh_process import MeshNode, wait_until
 
 from mesh.bench import MIB
 from mesh.bench.attacks.catalogue import ATTACKS
+from mesh.bench.attacks.clients import client_token
 from mesh.bench.attacks.host import Deeds, HostileHost, HostileTarget
 from mesh.bench.attacks.member import HostileIdentity
 from mesh.bench.attacks.members import WRITTEN_AT_ONCE
@@ -34,8 +35,8 @@ GROWTH_BYTES = 16 * MIB
 """By which it has grown after an attack."""
 ALL_GROWTH_BYTES = 40 * MIB
 """By which it has grown after all attacks: some bring events."""
-OF_MEMBERS = {"known", "epochs", "writer"}
-"""Attacks of a member that writes events, which are taken as those of any node."""
+WRITERS = {"known", "epochs", "writer", "client-writer", "client-known"}
+"""Attacks of a member or a client that writes events, which are taken as those of any other."""
 DIAL_SECONDS = 1.0
 EVENTS_PER_SECOND, EVENTS_AT_ONCE = 500, 1_000
 BYTES_OF_FRAME = 1024 * 1024
@@ -46,6 +47,8 @@ class Trio:
     """Three nodes that are all connected; the first one is attacked."""
 
     nodes: list[NodeProcess]
+    token: str
+    """Of a client of the first one."""
     added: int = 0
     junk: int = 0
     rss: int = field(init=False)
@@ -56,7 +59,9 @@ class Trio:
     @property
     def target(self) -> HostileTarget:
         nodes = self.nodes
-        return HostileTarget(tuple(n.address for n in nodes), tuple(n.node_id for n in nodes), nodes[0].clients)
+        return HostileTarget(
+            tuple(n.address for n in nodes), tuple(n.node_id for n in nodes), nodes[0].clients, self.token
+        )
 
     @property
     def usage(self) -> dict[str, Any]:
@@ -110,7 +115,7 @@ def trio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trio]:
         for name in ("kitchen", "study", "attic"):
             others = [node.address for node in nodes]
             nodes.append(stack.enter_context(NodeProcess(folder / name, name, *others, clients="127.0.0.1:0")))
-        trio = Trio(nodes)
+        trio = Trio(nodes, client_token(folder / "kitchen"))
         trio.agree()
         yield trio
 
@@ -127,7 +132,7 @@ def test_after_an_attack_the_honest_nodes_are_connected_and_agree(trio: Trio, na
     assert deeds.opened > 0
     assert log["types"].get("reading") == trio.added
     junk = log["types"].get("junk", 0)
-    assert junk == trio.junk or name in OF_MEMBERS
+    assert junk == trio.junk or name in WRITERS
     trio.junk = junk
     assert log["types"].keys() <= {"reading", "junk"}
     assert trio.lost() == lost

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from mesh.bench.attacks import members, strangers
+from mesh.bench.attacks import clients, members, strangers
 from mesh.bench.attacks.host import HostileHost
 
 ATTACKS: dict[str, Callable[[HostileHost], Awaitable[None]]] = {
@@ -30,5 +30,8 @@ ATTACKS: dict[str, Callable[[HostileHost], Awaitable[None]]] = {
     "clones": members.clones,
     "epochs": members.epochs,
     "writer": members.writer,
+    "client-writer": clients.client_events,
+    "client-known": clients.client_known,
+    "client-empty": clients.client_empty,
 }
 """What each does is in the first line of its function."""

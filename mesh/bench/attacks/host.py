@@ -8,8 +8,10 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import ip_address
 from itertools import count, repeat
+from typing import Protocol, TypeVar
 
 from mesh.bench.attacks.member import HostileIdentity, HostileMember
 from mesh.bench.attacks.raw_socket import RawSocket
@@ -27,6 +29,16 @@ REFUSED_PAUSE_SECONDS = 0.002
 """After a connection that was refused or lost."""
 
 
+class Open(Protocol):
+    """What a HostileHost has opened."""
+
+    def close(self) -> None:
+        """Close it at once."""
+
+
+T = TypeVar("T", bound=Open)
+
+
 @dataclass(frozen=True)
 class HostileTarget:
     """The doors under attack."""
@@ -37,6 +49,8 @@ class HostileTarget:
     """Of these nodes, in their order."""
     clients: str
     """The door for clients of the first node; empty for attacks that do not come to it."""
+    token: str = ""
+    """Of a client at that door, for attacks of one that is let in."""
     source: str = "127.0.0.2" if sys.platform == "linux" else ""
     """The address of this machine that the hostile host has; only Linux has more than one of loopback."""
 
@@ -81,7 +95,7 @@ class HostileHost:
         self._seconds = seconds
         self._on_begin = on_begin
         self._deadline: asyncio.Timeout | None = None
-        self._open: set[RawSocket | HostileMember] = set()
+        self._open: set[Open] = set()
         self._identities = count(1)
 
     async def run(self, attack: Callable[[HostileHost], Awaitable[None]]) -> Deeds:
@@ -131,7 +145,7 @@ class HostileHost:
             raise ConnectionRefusedError("not greeted")
         return member
 
-    def drop(self, connection: RawSocket | HostileMember) -> None:
+    def drop(self, connection: Open) -> None:
         """Close it."""
         self._open.discard(connection)
         connection.close()
@@ -161,21 +175,21 @@ class HostileHost:
         async def send(member: HostileMember) -> None:
             await member.socket.send(next(frames))
 
-        await self.repeat(send, HostileIdentity(0))
+        await self.repeat(send, partial(self.member, identity=HostileIdentity(0)))
 
-    async def repeat(self, send: Callable[[HostileMember], Awaitable[None]], identity: HostileIdentity) -> None:
-        """Call `send` again and again with a member that was greeted."""
-        member: HostileMember | None = None
+    async def repeat(self, send: Callable[[T], Awaitable[None]], greet: Callable[[], Awaitable[T]]) -> None:
+        """Call `send` again and again with a connection that `greet` has opened, and opens again when it is lost."""
+        greeted: T | None = None
         while self.deeds.sent_bytes < MAX_SENT_BYTES:
             try:
-                member = member or await self.member(identity=identity)
-                await send(member)
+                greeted = greeted or await greet()
+                await send(greeted)
                 await asyncio.sleep(0)
             except OSError:
                 self.deeds.refused += 1
-                if member is not None:
-                    self.drop(member)
-                    member = None
+                if greeted is not None:
+                    self.drop(greeted)
+                    greeted = None
                 await asyncio.sleep(REFUSED_PAUSE_SECONDS)
         await self.hold()
 

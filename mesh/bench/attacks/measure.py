@@ -1,7 +1,8 @@
 """What each attack costs an honest pair of nodes that adds events meanwhile.
 
 The p99 of a phase is the second or third worst of its 125 to 200 events: one pause of the machine counts in it, so run the
-bench on one that does nothing else. Where it does, the nodes wait long for a processor, which the figures show.
+bench on one that does nothing else. Where it does, the nodes wait long for a processor, which the figures show. What comes
+before an attack is the same for all of them: compare with its median.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from math import ceil, inf
 from pathlib import Path
+from statistics import median
 
 from mesh.bench import EVENTS_PER_SECOND, MIB
+from mesh.bench.attacks.clients import client_token
 from mesh.bench.attacks.host import HostileTarget
 from mesh.bench.attacks.hostile_process import HostileProcess
 from mesh.bench.node_process import NodeProcess
@@ -82,23 +85,25 @@ class AttackFigure:
 def measure(names: Sequence[str], seconds: float) -> Iterator[AttackFigure]:
     """Run attacks one after the other, each for so many seconds on a new pair of nodes."""
     for name in names:
-        with _pair() as (reader, writer):
-            yield _measure(name, seconds, reader, writer)
+        with _pair() as (reader, writer, token):
+            yield _measure(name, seconds, reader, writer, token)
 
 
 @contextmanager
-def _pair() -> Iterator[tuple[NodeProcess, NodeProcess]]:
+def _pair() -> Iterator[tuple[NodeProcess, NodeProcess, str]]:
+    """The node that is attacked, with a token of a client; and the other one."""
     with (
         tempfile.TemporaryDirectory() as folder,
         NodeProcess(Path(folder, "a"), "a", clients="127.0.0.1:0") as reader,
         NodeProcess(Path(folder, "b"), "b", reader.address) as writer,
     ):
         writer.ask("meet", peers=1)
-        yield reader, writer
+        yield reader, writer, client_token(Path(folder, "a"))
 
 
-def _measure(name: str, seconds: float, reader: NodeProcess, writer: NodeProcess) -> AttackFigure:
-    target = HostileTarget((reader.address, writer.address), (reader.node_id, writer.node_id), reader.clients)
+def _measure(name: str, seconds: float, reader: NodeProcess, writer: NodeProcess, token: str) -> AttackFigure:
+    nodes = (reader.address, writer.address), (reader.node_id, writer.node_id)
+    target = HostileTarget(*nodes, reader.clients, token)
     with HostileProcess(name, target, seconds) as hostile:
         reader.ask("listen")
         paced_seconds = BEFORE_SECONDS + seconds + LATENCY_SECONDS
@@ -171,10 +176,12 @@ def show(figures: Sequence[AttackFigure], *, cores: int) -> str:
         )
         for figure in figures
     ]
+    before = [figure.before for figure in figures]
+    usual = Latency(*(median([ms or inf for ms in all_ms]) for all_ms in zip(*map(astuple, before), strict=True)))
     return (
         f"{tables([table(headings, rows)])}{cores} cores, over loopback; {EVENTS_PER_SECOND} events/s from one node to the "
-        f"attacked one, p50/p99 each; processor time of that one, and how long both waited for a processor; connections that "
-        f"the attack opened, and what it sent\n"
+        f"attacked one, p50/p99 each; before all attacks {_percentiles(usual)} in the median; processor time of that one, and "
+        f"how long both waited for a processor; connections that the attack opened, and what it sent\n"
     )
 
 

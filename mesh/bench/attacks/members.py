@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import count, cycle
 
 from mesh.bench.attacks.host import HostileHost
@@ -43,7 +44,7 @@ async def known_events(host: HostileHost) -> None:
     """The same events in a loop."""
     identity = HostileIdentity(0)
     written = HostileLog(identity).write(KNOWN_EVENTS, JUNK)
-    await host.repeat(lambda member: member.bring(written), identity)
+    await host.repeat(lambda member: member.bring(written), partial(host.member, identity=identity))
 
 
 async def synceds(host: HostileHost) -> None:
@@ -93,7 +94,7 @@ async def epochs(host: HostileHost) -> None:
     identity = HostileIdentity(0)
     log = HostileLog(identity)
     messages = cycle(log.write_epochs(MAX_PIECES) for _ in range(EPOCHS // MAX_PIECES))
-    await host.repeat(lambda member: member.bring(next(messages)), identity)
+    await host.repeat(lambda member: member.bring(next(messages)), partial(host.member, identity=identity))
 
 
 async def writer(host: HostileHost) -> None:
@@ -105,4 +106,4 @@ async def writer(host: HostileHost) -> None:
         log = logs.get(member) or logs.setdefault(member, HostileLog(identity))  # another link begins with a new epoch
         await member.bring(log.write(WRITTEN_AT_ONCE, JUNK))
 
-    await host.repeat(send, identity)
+    await host.repeat(send, partial(host.member, identity=identity))

@@ -58,9 +58,10 @@ def test_the_table_says_which_events_never_came_and_which_limits_were_hit() -> N
         5 * 1024,
     )
 
-    row = show([figure], cores=2).splitlines()[1].split()
+    _, row, below = (line.split() for line in show([figure], cores=2).splitlines())
 
     assert row == ["ping", "4/4", "20/never", "never/never", "40", "50", "41", "50", "7", "3", "1", "5", "members", "2"]
+    assert "before all attacks 4/4 in the median" in " ".join(below)
 
 
 def test_one_event_of_a_hundred_may_be_later_than_the_p99() -> None:

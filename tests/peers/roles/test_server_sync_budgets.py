@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 import pytest
@@ -17,11 +18,12 @@ MESSAGES = 20
 """That are allowed in a second here."""
 
 
-def costly(**limits: Any) -> tuple[Stranger, LimitHits]:
+def costly(*, cpu_ms: int = 0, **limits: Any) -> tuple[Stranger, LimitHits]:
+    """`cpu_ms`: what each message takes."""
     clock = ManualClock()
     hits = LimitHits(clock)
     limits = {"other_messages_per_second": MESSAGES, **limits}
-    return met_server(5, clock=clock, budgets=Budgets(Limits(**limits), hits, clock, float)), hits
+    return met_server(5, clock=clock, budgets=Budgets(Limits(**limits), hits, clock, count(0, cpu_ms).__next__)), hits
 
 
 @pytest.mark.parametrize(
@@ -56,6 +58,22 @@ def test_a_client_that_writes_without_end_is_read_more_slowly() -> None:
 
     assert len(client.log.types) == 30
     assert [(row["limit"], row["by"]) for row in hits.rows()] == [("events_per_second", "client")]
+
+
+def test_messages_with_one_event_each_have_the_budget_for_processor_time_and_many_events_in_one_do_not() -> None:
+    client, hits = costly(cpu_ms=1, other_cpu_ms_per_second=50)
+    client.clock.advance(SECOND)
+    items = [part for n in range(400) for part in ({"type": "a"}, {"id": [n, "client", 0], "time": n})]
+
+    client.say("sync", 1, *items)
+    assert hits.rows() == []
+    for number in range(30):
+        client.say("sync", number + 2, {"type": "b"}, {"id": [400 + number, "client", 0], "time": number})
+    assert client.log.types.count("b") < 15
+    client.clock.advance(10 * SECOND)
+
+    assert client.log.types.count("b") == 30
+    assert [(row["limit"], row["by"]) for row in hits.rows()] == [("other_cpu_ms_per_second", "client")]
 
 
 def test_a_client_that_lost_its_marks_sends_much_again_without_a_wait() -> None:
