@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,7 +17,7 @@ from pathlib import Path
 from time import monotonic
 from typing import IO
 
-from mesh_process import wait_until
+from mesh_process import MESH, wait_until
 
 from mesh.lab.live.namespaces import Host, NetLab, Process
 from tests.support.guide import blocks
@@ -28,6 +29,8 @@ READING = ("mesh log", "mesh peers", "mesh members")
 MACHINES = 3
 _UP = " is up in mesh "
 _STARTS = re.compile(r"mesh (--home \w+ )?up\b")
+_FOR_SHELLS = re.compile(r"[|&;<>()$`*?~#\\\n]")
+"""What a shell does not just pass on to a command."""
 _COMMAND = re.compile(r"^(\w*)\$ (.*)\n((?:(?!\w*\$ ).*\n)*)", re.MULTILINE)
 _FILE = re.compile(r"# (\w+\.py)\n")
 _AT_TERMINAL = re.compile(r"^(recovery code: |Write it down and put it away: ).*\n", re.MULTILINE)
@@ -154,5 +157,7 @@ class _Machine:
 
     def _spawn(self, command: str, output: IO[str]) -> Process:
         unset = [f"--unset={name}" for name in os.environ if name.startswith(("MESH_", "XDG_"))]
-        shell = ["env", *unset, "sh", "-c", f"exec {command}" if _STARTS.match(command) else command]
-        return self._host.spawn(shell, cwd=self.home, env=self._env, stdout=output, stderr=output)
+        called: list[str] = ["env", *unset, "sh", "-c", f"exec {command}" if _STARTS.match(command) else command]
+        if command.startswith("mesh ") and not unset and not _FOR_SHELLS.search(command):
+            called = [*MESH, *shlex.split(command)[1:]]  # which is forked: a tenth of the time
+        return self._host.spawn(called, cwd=self.home, env=self._env, stdout=output, stderr=output)

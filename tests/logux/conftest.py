@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from js_peer import JsPeer, StartJs
-from npm_packages import PackagesError, installed_packages, scripts_beside
+from js_peer import SCRIPTS, JsPeer, StartJs
+from npm_packages import PackagesError, bundled, installed_packages, scripts_beside
 
 # JavaScript against JavaScript proves the harness itself: `HARNESS=1 pytest tests/logux` when it changes.
 collect_ignore = [] if os.environ.get("HARNESS") else ["test_harness.py"]
@@ -17,14 +17,14 @@ collect_ignore = [] if os.environ.get("HARNESS") else ["test_harness.py"]
 
 @pytest.fixture(scope="session")
 def logux_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with our scripts beside the packages; skips with the reason without (LOGUX=require: fails instead)."""
+    """A folder with our scripts in bundles; skips with the reason without the packages (LOGUX=require: fails instead)."""
     try:
-        packages = installed_packages()
+        folder = scripts_beside(installed_packages(), tmp_path_factory.mktemp("logux"))
+        return bundled(folder, set(SCRIPTS.values()))
     except PackagesError as error:
         if os.environ.get("LOGUX") == "require":
             pytest.fail(f"logux: {error}", pytrace=False)
         pytest.skip(f"logux: {error}")
-    return scripts_beside(packages, tmp_path_factory.mktemp("logux"))
 
 
 @pytest.fixture

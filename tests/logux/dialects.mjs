@@ -63,9 +63,8 @@ async function logux01() {
   }
 }
 
-async function core(name) {
-  let core = await import(name)
-  let isTen = name === 'core-10'
+async function coreNode(imported, isTen) {
+  let core = await imported
   return {
     SyncServer: core.ServerNode,
     SyncClient: core.ClientNode,
@@ -129,6 +128,6 @@ async function judge(shown, accepts, delay = 0) {
 
 export const dialects = {
   logux01,
-  core10: () => core('core-10'),
-  core12: () => core('core-12')
+  core10: () => coreNode(import('core-10'), true),
+  core12: () => coreNode(import('core-12'), false)
 }

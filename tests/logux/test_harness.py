@@ -188,7 +188,7 @@ def test_says_what_was_there_instead_of_what_was_waited_for(start_js: StartJs) -
 
 
 def test_two_sessions_share_one_installation(logux_packages: Path, tmp_path: Path) -> None:
-    packages = (logux_packages / "node_modules").resolve().parent
+    packages = (logux_packages.parent / "node_modules").resolve().parent
 
     scripts_beside(packages, tmp_path)
 

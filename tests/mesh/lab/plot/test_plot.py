@@ -48,7 +48,7 @@ def noted(svg: ElementTree.Element) -> set[str]:
 
 @pytest.mark.parametrize("name", sorted(set(titles()) - {"shop_day"}))
 def test_every_scenario_is_drawn_with_a_lane_for_each_room_and_a_dot_for_each_event(name: str) -> None:
-    svg, happenings = picture(name)
+    svg, happenings = picture(name, seed=1)  # the tests of the library play it with 0
 
     places = {place for happening in happenings for place in happening.places}
     assert {element.text for element in marked(svg, "lane")} == places

@@ -17,8 +17,7 @@ from tests.support.root import ROOT
 from tests.support.story_scripts import run
 
 STORIES = sorted(path.stem for path in (ROOT / "scenarios").glob("*.py"))
-SEEDS = 2
-MANY_SEEDS = 20
+MANY_SEEDS = 22
 
 
 def command(*arguments: str, hash_seed: str = "0") -> subprocess.CompletedProcess[str]:
@@ -27,21 +26,18 @@ def command(*arguments: str, hash_seed: str = "0") -> subprocess.CompletedProces
 
 
 @pytest.mark.parametrize("name", STORIES)
-def test_the_scenario_passes_with_every_seed(name: str) -> None:
-    seeds = range(1) if name == "shop_day" else range(SEEDS)  # thirty tills for a day take seconds
-    outcomes = [load(name).run(seed) for seed in seeds]
-
-    assert [(outcome.seed, outcome.failure) for outcome in outcomes if outcome.failure is not None] == []
-    assert len({outcome.trace_hash for outcome in outcomes}) == len(seeds)
+def test_the_scenario_passes(name: str) -> None:
+    assert load(name).run(0).failure is None
 
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", STORIES)
 def test_the_scenario_passes_with_many_seeds(name: str) -> None:
-    failures = [load(name).run(seed).failure for seed in range(SEEDS, SEEDS + MANY_SEEDS)]
+    outcomes = [load(name).run(seed) for seed in range(MANY_SEEDS)]
 
-    assert failures == [None] * MANY_SEEDS
+    assert [outcome.failure for outcome in outcomes] == [None] * MANY_SEEDS
+    assert len({outcome.trace_hash for outcome in outcomes}) == MANY_SEEDS
 
 
 @pytest.mark.parametrize("name", ["partition", "crash_and_return", "flapping_link", "mixed_clients", "ring_of_seven"])
