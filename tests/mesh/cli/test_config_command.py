@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.cli.commands import app, up
+from mesh.cli.node.chosen import read_options
 from mesh.cli.node.layers import UpOption
 from mesh.settings.mesh_file import MAX_MESH_FILE_BYTES, read_mesh_file
 
@@ -37,6 +38,12 @@ def parsed(home: Path, *args: str, **variables: str | None) -> dict[str, Any]:
     with CliRunner(env=variables).isolation(), app.make_context("mesh", ["up"]) as root:
         root.obj = home
         return up.make_context("up", list(args), parent=root).params
+
+
+def flags(home: Path, *args: str) -> tuple[str, ...]:
+    with CliRunner().isolation(), app.make_context("mesh", ["up"]) as root:
+        root.obj = home
+        return read_options(up.make_context("up", list(args), parent=root)).flags
 
 
 # Which one counts
@@ -81,6 +88,14 @@ def test_a_flag_can_switch_back_on_what_the_file_switches_off(tmp_path: Path) ->
     assert parsed(home)["mdns"] is False
     assert parsed(home, "--mdns")["mdns"] is True
     assert parsed(home, MESH_MDNS="yes")["mdns"] is True
+
+
+def test_the_flags_of_the_command_line_are_known_as_they_were_given(tmp_path: Path) -> None:
+    home = write(tmp_path, 'name = "file"\n')
+
+    assert flags(home) == ()
+    assert flags(home, "--no-mdns", "--limit", "connections=3", "--limit", "members=4") == ("--no-mdns", "--limit")
+    assert flags(home, "--mdns", "--upstream", "ws://a:1") == ("--mdns", "--upstream")
 
 
 @pytest.mark.parametrize(("text", "value"), [("true", True), ('"lan"', "lan"), ("false", None)])
