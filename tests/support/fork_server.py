@@ -36,7 +36,8 @@ LOADED_LATE = ("cryptography.x509", "encodings.idna", "platformdirs.unix", "rich
 
 
 PR_SET_PDEATHSIG = 1
-"""From <sys/prctl.h>."""
+CLONE_NEWNS, MNT_DETACH, MS_REC, MS_SLAVE = 0x20000, 2, 0x4000, 0x80000
+"""From <sys/prctl.h>, <sched.h> and <sys/mount.h>."""
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -133,13 +134,22 @@ def _enter(holder: str, network: str) -> None:
     for number in opened:
         _set_namespace(number)
     _set_namespace(os.open(network, os.O_RDONLY))
+    # As `ip netns exec` does: /sys shows the network in which it was mounted, and no other process may see this one.
+    _check(_LIBC.unshare(CLONE_NEWNS))
+    _check(_LIBC.mount(b"none", b"/", None, MS_REC | MS_SLAVE, None))
+    _LIBC.umount2(b"/sys", MNT_DETACH)
+    _check(_LIBC.mount(b"host", b"/sys", b"sysfs", 0, None))
     _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _set_namespace(number: int) -> None:
-    if _LIBC.setns(number, 0):
-        raise OSError(ctypes.get_errno(), "a namespace cannot be entered")
+    _check(_LIBC.setns(number, 0))
     os.close(number)
+
+
+def _check(result: int) -> None:
+    if result != 0:
+        raise OSError(ctypes.get_errno(), "the namespaces of a host cannot be entered")
 
 
 def _open_again(number: int, name: str) -> None:

@@ -116,7 +116,7 @@ def run_forked(
 
 
 class HostProcess(ForkedProcess, Process):
-    """The same in a host of a lab. It has the mounts of the lab themselves, not a copy of them with a /sys of the host."""
+    """The same in a host of a lab."""
 
 
 class _Server:
