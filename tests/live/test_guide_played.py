@@ -17,11 +17,10 @@ PLAYED = [path for path in (README, *PAGES) if blocks(path, "console")]
 OTHER_TESTS = {
     "README": "live/test_readme.py",
     "browser": "page/test_own_page.py",
+    "fastapi": "live/test_readme.py",
     "testing": "mesh/lab/test_pytest_plugin.py",
 }
 """The tests that run Python blocks which no console runs."""
-TYPED_ALONE = {"fastapi"}
-"""Pages whose blocks need what the tests have not: tests/test_typing.py checks them."""
 
 
 def test_every_python_block_runs_somewhere() -> None:
@@ -29,7 +28,7 @@ def test_every_python_block_runs_somewhere() -> None:
         consoles = "".join(blocks(path, "console"))
         named = [re.match(r"# (\w+\.py)\n", block) for block in blocks(path, "python")]
         is_played = all(name is not None and f"python {name[1]}" in consoles for name in named)
-        assert is_played or path.stem in {*OTHER_TESTS, *TYPED_ALONE}, path
+        assert is_played or path.stem in OTHER_TESTS, path
 
 
 @pytest.mark.netlab

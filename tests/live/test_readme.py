@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,23 @@ TEN_LINES, TILLS, STATE, ROLE, STORY = (
     example(README, part) for part in ("till-3", "till_2", "def apply", "WavingSync", "def partition")
 )
 DOOR = example(page("browser"), "clients_origins")
+SHOP = page("fastapi")
+ASKS = """
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+shop = "http://127.0.0.1:8000"
+sale = Request(f"{shop}/sales/17?item=apple", method="POST")
+for _ in range(2):
+    print(urlopen(sale).read().decode())
+try:
+    urlopen(Request(f"{shop}/sales/17?item=pear", method="POST"))
+except HTTPError as error:
+    print(error.code)
+print(urlopen(f"{shop}/stock").read().decode())
+print(urlopen(f"{shop}/sales").readline().decode().strip())
+"""
+"""A sale, the same again, another one with its number; the stock, and the first sale of all."""
 
 
 @pytest.fixture
@@ -133,6 +152,27 @@ def test_the_filters_of_the_clients_door_start(lan: list[Host], tmp_path: Path) 
 
     assert prompt == "Enter stops it\n"
     assert node.returncode == 0
+
+
+@pytest.mark.netlab
+def test_the_shop_of_the_guide_serves_what_it_says(lan: list[Host], tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(blocks(SHOP, "python")[0])
+    serve = re.search(r"^uvicorn (.*?) +#", blocks(SHOP, "sh")[0], re.MULTILINE)
+    assert serve is not None
+    environment = {"PYTHONPATH": str(ROOT)}
+    shop = lan[0].spawn([sys.executable, "-m", "uvicorn", *serve[1].split()], cwd=tmp_path, env=environment)
+
+    try:
+        deadline = time.monotonic() + 20
+        while "Uvicorn running" not in shop.stderr_text():
+            assert time.monotonic() < deadline and shop.poll() is None, shop.stderr_text()
+            time.sleep(0.05)
+        done = lan[0].run([sys.executable, "-c", ASKS], timeout=20)
+    finally:
+        shop.terminate()
+        shop.communicate(timeout=20)
+
+    assert done.stdout.splitlines() == ['{"left":-1}', '{"left":-1}', "409", '{"apple":-1}', "data: apple"]
 
 
 def test_the_scenario_is_one_that_is_shipped() -> None:
