@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from itertools import accumulate
 from typing import NamedTuple
@@ -168,7 +167,9 @@ class Taking:
             return CommitStep(partial(_compare, message), partial(self._on_compared, message))
         if isinstance(message, ShowWay):
             births = [each for each in _births_of(message) if not self._has(each.epoch) and self._role.may_begin(each)]
-            return CommitStep(partial(_follow, message, births), _nothing_follows)
+            if births:  # what follows from these comes first
+                self._steps.append(CommitStep(partial(_meet, births), _nothing_follows))
+            return CommitStep(partial(_follow, message), _nothing_follows)
         proof = _decoded(message)
         self._other.proved(proof.birth.epoch, proof.mark)
         if proof.birth.epoch not in self._role.ends and not self._role.trusts(proof.birth):
@@ -358,10 +359,12 @@ def _compare(message: ShowBlocks, store: RunStore) -> Taken:
     return store.compare(message.birth, message.blocks)
 
 
-def _follow(message: ShowWay, births: Sequence[Birth], store: RunStore) -> Taken:
-    met = store.meet(births)
-    taken = store.follow(message.way)
-    return replace(taken, ends={**met.ends, **taken.ends}, limited={**met.limited, **taken.limited})
+def _meet(births: Sequence[Birth], store: RunStore) -> Taken:
+    return store.meet(births)
+
+
+def _follow(message: ShowWay, store: RunStore) -> Taken:
+    return store.follow(message.way)
 
 
 def _births_of(message: ShowWay) -> list[Birth]:

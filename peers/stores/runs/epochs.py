@@ -191,14 +191,16 @@ class EpochRules(RunRows):
 
     def tips(self, key: bytes) -> tuple[Tip, ...]:
         """As in the port."""
-        rows = self._with_ancestors([row for row in self._epochs.values() if row.key == key and row.last])
+        # What waits came before its key left: no more of it is taken since then.
+        ends = {row.epoch: row.seq if row.waits else row.last for row in self._epochs.values() if row.key == key}
+        rows = self._with_ancestors([self._epochs[epoch] for epoch, last in ends.items() if last])
         parents = [row.birth.parent for row in rows.values()]
         for parent in parents:
             before = rows.get(parent.epoch)
-            if before is not None and before.last <= parent.seq:
+            if before is not None and ends[before.epoch] <= parent.seq:
                 del rows[parent.epoch]
         newest = sorted(sorted(rows.values(), key=_grown)[-MAX_TIPS:], key=_name)
-        return tuple([Tip(row.epoch, row.last, self._head_of(row.epoch, row.last)) for row in newest])
+        return tuple([Tip(row.epoch, (last := ends[row.epoch]), self._head_of(row.epoch, last)) for row in newest])
 
     def _with_ancestors(self, rows: Sequence[EpochRow]) -> dict[Epoch, EpochRow]:
         """These epochs, by name. Left out are those with ancestors that are not all here: their key could still write the rest.

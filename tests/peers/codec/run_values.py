@@ -144,7 +144,11 @@ messages = st.one_of(
     st.builds(Heads, epochs, seqs, st.lists(st.tuples(seqs, halves), max_size=4).map(tuple), st.booleans()),
     st.builds(ShowBlocks, births, st.lists(blocks(), max_size=3).map(tuple)),
     st.builds(Prove, st.binary(max_size=100)),
-    st.builds(ShowWay, st.builds(Way, epochs, seqs, hashes, st.binary(min_size=34, max_size=100))),
+    st.builds(
+        ShowWay,
+        st.builds(Way, epochs, seqs, hashes, st.binary(min_size=34, max_size=100)),
+        st.lists(births.map(Birth.encode), max_size=2).map(tuple),
+    ),
     st.builds(Decline, st.lists(hashes, max_size=4).map(tuple)),
     st.builds(AskReach, st.integers(1, 65_535)),
     st.builds(Reached, st.text(max_size=MAX_WHY), st.booleans()),

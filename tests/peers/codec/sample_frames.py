@@ -109,7 +109,7 @@ def of_wire_2() -> list[Message]:
         Heads(EPOCH, 9, ((3, END.head), (1, END.head)), True),
         ShowBlocks(BIRTH, (block, block)),
         Prove(Proof.of(BIRTH, block, Block(1, HASH, b"\0", (bytes(32),), SIGNATURE)).encode()),
-        ShowWay(Way.of(EPOCH, 3, HASH, [(500, HASH), (2, HASH)])),
+        ShowWay(Way.of(EPOCH, 3, HASH, [(500, HASH), (2, HASH)]), (BIRTH.encode(),)),
         Decline((HASH, HASH)),
         AskReach(4000),
         Reached("timed out after 3 s"),

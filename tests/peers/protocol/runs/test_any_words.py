@@ -68,7 +68,11 @@ def words(known: list[str], births: list[Birth]) -> st.SearchStrategy[Any]:
         ),
         st.builds(ShowBlocks, all_births, st.lists(blocks, max_size=3).map(tuple)),
         st.builds(Prove, proofs),
-        st.builds(ShowWay, st.builds(Way, epochs, seqs, hashes, st.binary(min_size=34, max_size=70))),
+        st.builds(
+            ShowWay,
+            st.builds(Way, epochs, seqs, hashes, st.binary(min_size=34, max_size=70)),
+            st.lists(st.one_of(all_births.map(Birth.encode), st.binary(max_size=150)), max_size=2).map(tuple),
+        ),
         st.builds(Decline, st.lists(st.sampled_from([KEY.public, bytes(32)]), max_size=2).map(tuple)),
         st.builds(Same, st.dictionaries(epochs, st.one_of(st.none(), ends), max_size=2)),
         st.builds(Differ, st.dictionaries(epochs, st.one_of(st.none(), ends), max_size=2), st.just(())),

@@ -96,6 +96,9 @@ def test_beyond_what_it_had_written_nothing_can_be_written_after_leaving(home: C
     assert len(types(home.each())) == 7
     adopt(home, writer_of("emil"))
     assert {each.vouched for each in home.each()} == {"revoke"}
+    learn(home, mesh.revoke("dora", by="anna", cut=home.tips(DORA)))
+    assert dora.counting_in(home) == [7], "an admin says what was here"
+    assert {each.vouched for each in home.each()} == {""}
 
 
 def test_who_leaves_twice_cannot_write_between(home: CheckedStore, mesh: MeshOfKeys) -> None:

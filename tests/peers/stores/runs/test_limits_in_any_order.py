@@ -108,7 +108,7 @@ def fed(store: CheckedStore, names: Sequence[str], random: Random) -> CheckedSto
     return store
 
 
-@settings(deadline=None, max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 10**6), st.sets(st.sampled_from(sorted(DISKS))))
 def test_the_same_counts_in_whatever_order_facts_and_pieces_come_and_what_only_one_holds_is_adopted(
     make: Make, seed: int, missed: set[str]
