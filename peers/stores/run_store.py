@@ -364,11 +364,8 @@ class RunStore(KeptBeside, KeepsArrivals, Protocol):
         """At most `limit` changes after a position, without what is after a cut; the first may be the rest of one."""
 
     def piece(self, epoch: Epoch, start: int, last: int = MAX_SEQ) -> Piece | None:
-        """The entries from `start` to the newest signed head of its run, or to the cut; None if there is no such head.
-
-        Entries that are not held go as leaves; events go without their places here, and may lack them. It may end earlier, at
-        a signed head from `last` on.
-        """
+        """The entries from `start` to the newest signed head of its run, or to the cut; None if there is no such head. Entries
+        that are not held go as leaves; events may lack their places. It may end earlier, at a signed head from `last` on."""
 
     def is_held(self, dot: Dot) -> bool:
         """Whether its event is here, and the entry counts."""
@@ -408,10 +405,8 @@ class RunStore(KeptBeside, KeepsArrivals, Protocol):
     # How long events live
 
     def remove_reason(self, reason: str, criteria: Criteria, *, after: int = 0, limit: int = CLEAN_EVENTS) -> Cleaning:
-        """Take the reason from the events that have it and fit; those without a reason left are cleaned.
-
-        Looks at no more than `limit` events after position `after`. An event that names no reason has DEFAULT_REASON.
-        """
+        """Take the reason from the events that have it and fit; those without a reason left are cleaned. Looks at no more than
+        `limit` events after position `after`. An event that names no reason has DEFAULT_REASON."""
 
     def add_reason(self, reason: str, criteria: Criteria, *, after: int = 0, limit: int = CLEAN_EVENTS) -> Cleaning:
         """Give the reason to the events that fit and do not have it, step by step as `remove_reason` does.
@@ -420,10 +415,8 @@ class RunStore(KeptBeside, KeepsArrivals, Protocol):
         """
 
     def change_meta(self, created: Created, diff: bytes) -> Cleaning | None:
-        """Change keys of an event's meta in this store alone; None if it is not shown. An empty `reasons` cleans it.
-
-        `diff` is what `encode_diff` made. Raises ValueError if the changes of one event get too large.
-        """
+        """Change keys of an event's meta in this store alone; None if it is not shown. An empty `reasons` cleans it. `diff` is
+        what `encode_diff` made. Raises ValueError if the changes of one event get too large."""
 
     def clean(self, createds: Sequence[Created], reasons: frozenset[str] = ONLY_DEFAULT) -> Cleaning:
         """Clean those of these events that have no reason but these. An event that names no reason has DEFAULT_REASON."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from peers.events.columns import EventTable
 from peers.events.entry import Entry
 from peers.stores.event_types import EventTypes
-from peers.stores.store import Order, WalkOptions
+from peers.stores.store import Order, Place, WalkOptions
 from tests.support.run_house import ALL, CheckedStore, Writer, clean, event, fresh, put, send
 
 
@@ -127,3 +128,31 @@ def test_finds_nothing_where_there_is_nothing(store: CheckedStore) -> None:
     assert store.find((1, "kitchen", 0)) is None
     assert store.each() == store.aside() == store.changes(0, 10) == ()
     assert store.ends() == {}
+
+
+def test_a_table_has_the_events_of_a_walk_without_what_only_this_log_knows(
+    store: CheckedStore, anna: Writer, bert: Writer
+) -> None:
+    fill(store, anna, bert)
+    put(store, anna, event(7, n=1, extra=b'{"color":"red"}'), event(8, n=1, time=3))
+
+    whole = store.each()
+    assert list_of(store.table(None, until=ALL, limit=ALL, max_bytes=ALL)[0]) == [of_all(each) for each in whole]
+    first, end = store.table(None, until=12, limit=4, max_bytes=ALL)
+    assert (list_of(first), end) == ([of_all(each) for each in whole[:4] if each.added <= 12], place_of(whole[3]))
+    rest, end = store.table(end, until=12, limit=ALL, max_bytes=ALL)
+    assert (list_of(rest), end) == ([of_all(each) for each in whole[4:] if each.added <= 12], None)
+
+
+def of_all(entry: Entry) -> Entry:
+    """What is the same on every node."""
+    same = entry.created, entry.time, entry.body, entry.extra
+    return Entry(*same, origin=entry.origin, vouched=entry.vouched)
+
+
+def list_of(table: EventTable) -> list[Entry]:
+    return [table.entry(row) for row in range(len(table))]
+
+
+def place_of(entry: Entry) -> Place:
+    return entry.time, entry.created

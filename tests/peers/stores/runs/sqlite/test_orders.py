@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from peers.events.created import Created
 from peers.events.entry import Entry
 from peers.stores.runs.sqlite import order
 from peers.stores.runs.sqlite.store import SqliteRunStore
@@ -35,6 +36,15 @@ def pages(store: SqliteRunStore, **options: Any) -> list[Entry]:
         found += page
         after = page[-1]
     return found
+
+
+def tabled(store: SqliteRunStore, after: Place | None, until: int, limit: int) -> list[Created]:
+    found: list[Created] = []
+    while True:
+        table, after = store.table(after, until=until, limit=limit, max_bytes=ALL)
+        found += table.createds
+        if after is None:
+            return found
 
 
 def filled(folder: str, events: Sequence[Entry]) -> SqliteRunStore:
@@ -82,6 +92,9 @@ def test_walks_are_in_the_order_of_names_whatever_is_in_one_ms(
         assert pages(store, **bounds) == sorted(left, key=place)
         assert pages(store, reverse=True, **bounds) == sorted(left, key=place, reverse=True)
         assert pages(store, order="added", **bounds) == left
+        until = store.state.last_added - since
+        older = [each for each in store.each(limit=ALL) if lowest is None or place(each) > lowest]
+        assert tabled(store, lowest, until, limit) == [each.created for each in older if each.added <= until]
         assert pages(store, order="added", reverse=True, **bounds) == left[::-1]
         store.close()
 
