@@ -20,9 +20,11 @@ class Emitter:
 
     def on(self, event: str, listener: Listener) -> Undo:
         """Call `listener` at each `event` until the returned undo is called."""
-        listeners = self._listeners.setdefault(event, [])
-        listening = _Listening(listeners, listener)
-        listeners.append(listening)
+        listening = _Listening(listener)
+        listeners = self._listeners.setdefault(event, listening.others)
+        if listeners is not listening.others:
+            listening.others = listeners
+            listeners.append(listening)
         return listening
 
     def once(self, event: str, listener: Listener) -> Undo:
@@ -65,14 +67,15 @@ class Emitter:
 class _Listening:
     """One call of `on`, and its undo. A session has dozens: this takes a third of the memory of a closure in a dict."""
 
-    __slots__ = ("_others", "listener")
+    __slots__ = ("listener", "others")
 
-    def __init__(self, others: list[_Listening], listener: Listener) -> None:
-        self._others = others
+    def __init__(self, listener: Listener) -> None:
+        self.others = [self]  # a list that grew by `append` has room for four: most events have one listener
+        """All of its event."""
         self.listener: Listener | None = listener
         """None once it was undone."""
 
     def __call__(self) -> None:
         if self.listener is not None:
             self.listener = None
-            self._others.remove(self)
+            self.others.remove(self)

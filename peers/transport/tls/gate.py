@@ -69,6 +69,8 @@ def spare_memory(transport: asyncio.BaseTransport, buffer: bytearray) -> None:
     (transport.get_extra_info("peercert") or {}).clear()
     protocol = _tls_of(transport)
     if protocol is not None:
+        if not protocol._write_backlog:  # it stays short, and an empty deque takes 0.7 KiB
+            protocol._write_backlog = []
         protocol._ssl_buffer, protocol._ssl_buffer_view = buffer, memoryview(buffer)[:TLS_BYTES]
 
 
