@@ -25,8 +25,8 @@ from peers.stores.store import StoreError
 
 CATCH_UP_SECONDS = 1.0
 """How long what others hold of a key is waited for before its cut; and how long they may take what a node holds that leaves."""
-TELL_SECONDS = 1.0
-"""How long others may take the fact that a node leaves."""
+TELL_SECONDS = 3.0
+"""How long others may take the fact that a node leaves, and what they still lack of it."""
 LOOK_SECONDS = 0.1
 """How often is looked at least whether that has happened."""
 LEFT = "this node has left its mesh: nothing is added any more"

@@ -8,7 +8,7 @@ from typing import Any
 from peers.codec.messages import Message
 from peers.codec.run_messages import LINK_BYTES, MAX_LINKS, RunHave, Summaries
 from peers.events.dot import Epoch
-from peers.events.epoch import NO_EPOCH
+from peers.events.epoch import NO_EPOCH, NOTHING
 from peers.log.run_log import RunCommit
 from peers.log.write_batch import joined
 from peers.protocol.flow_control import SOON_ANSWER_MS
@@ -39,6 +39,8 @@ machine that is many nodes costs little more than a few."""
 MAX_CROWD_MS = 250.0
 SPREAD = 3
 """By how many times longer a summary is held at most before it is passed on."""
+LAST_MS = 2_000.0
+"""How long an end that has left its mesh may still send what its fact says that it wrote."""
 SLOW_GATHER_MS = 1_000.0
 """Where answers take long, what was committed is announced no more often."""
 
@@ -130,8 +132,8 @@ class RunRelaying(RunSession):
     def _on_commit(self, commit: RunCommit) -> None:
         if self._served is not None and any(change.is_fill for change in commit.taken.changes):
             self._served = None
-        if commit.taken.facts:
-            self.emitter.emit("facts")
+        if commit.taken.facts or self.is_timing("last"):
+            self._say_facts()
         if self.connected:
             self._commits.append(commit.taken)
         is_urgent = self.epoch in commit.taken.ends or commit.taken.facts
@@ -145,6 +147,20 @@ class RunRelaying(RunSession):
                 self._turn(self._on_wake)()
         else:
             self.start_timer("gather", gather_ms, self._on_gathered)
+
+    def _say_facts(self) -> None:
+        """Not before an end that has left its mesh has sent what it wrote: it may be that no other node has that."""
+        if not self._lacks_last():
+            self.stop_timer("last")
+            self.emitter.emit("facts")
+        elif not self.is_timing("last"):
+            self.start_timer("last", LAST_MS, partial(self.emitter.emit, "facts"))
+
+    def _lacks_last(self) -> bool:
+        roster, key = self.runs.roster, self.connection.proven_key
+        if roster is None or key is None or roster.gone.get(key) != "left":
+            return False
+        return any(tip.seq > (self.runs.ends.get(tip.epoch) or NOTHING).seq for cut in roster.leaves[key] for tip in cut)
 
     def _on_wake(self) -> None:
         self._is_woken = False
