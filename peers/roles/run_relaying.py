@@ -160,7 +160,9 @@ class RunRelaying(RunSession):
         roster, key = self.runs.roster, self.connection.proven_key
         if roster is None or key is None or roster.gone.get(key) != "left":
             return False
-        return any(tip.seq > (self.runs.ends.get(tip.epoch) or NOTHING).seq for cut in roster.leaves[key] for tip in cut)
+        return any(
+            tip.seq > (self.runs.ends.get(tip.epoch) or NOTHING).seq for cut in roster.leaves[key] for tip in cut
+        )
 
     def _on_wake(self) -> None:
         self._is_woken = False

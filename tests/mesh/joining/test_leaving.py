@@ -185,7 +185,9 @@ def test_a_node_that_leaves_hands_over_what_it_wrote_tells_the_others_and_takes_
 
 def test_what_a_node_wrote_comes_after_the_fact_that_it_leaves_too(trio: Trio, monkeypatch: pytest.MonkeyPatch) -> None:
     kitchen, study, attic = trio.nodes
-    monkeypatch.setattr(node_mesh, "CATCH_UP_SECONDS", 0.001)  # as on a busy machine: the others have not all of it by then
+    monkeypatch.setattr(
+        node_mesh, "CATCH_UP_SECONDS", 0.001
+    )  # as on a busy machine: the others have not all of it by then
     study.on("stop", lambda _: None)
     study.log.add_batch([({"type": "milk"}, None) for _ in range(MANY)])
 
