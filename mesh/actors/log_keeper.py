@@ -134,8 +134,9 @@ class LogKeeper(LoopActor):
         self._kept.open(log)
         self._look()
         if log.state.has_unadopted:
-            # What a crash may have left. In a mesh it may be that others know what makes it count.
-            self._adopt_later(MAX_ADOPT_MS if log.roster is None else MAX_ADOPT_BEYOND_MS)
+            # What a crash may have left. Of a key that has left, it may be that others know what makes it count.
+            waits = log.roster is not None and bool(log.roster.leaves)
+            self._adopt_later(MAX_ADOPT_BEYOND_MS if waits else MAX_ADOPT_MS)
         self._undo_neighbours = self._kept.neighbours.on_change(self._on_neighbours)
         self._on_neighbours()
         self._find_differing()

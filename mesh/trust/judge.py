@@ -54,7 +54,7 @@ class KeyJudge:
     @property
     def has_left(self) -> bool:
         """Whether this node itself has left its mesh."""
-        return self.roster.gone.get(self._own) == "left"
+        return self.roster.has_left(self._own)
 
     def may_enter(self, certificate: ReadCertificate, node_id: str) -> str:
         """A MaySpeak, for the moment after a handshake."""

@@ -74,6 +74,10 @@ class Roster:
         holds.
         """
 
+    def has_left(self, key: bytes) -> bool:
+        """Whether a key has left, and is not revoked."""
+        return self.gone.get(key) == "left"
+
     @property
     def members(self) -> dict[bytes, str]:
         """The keys that are in the mesh, with their node ids."""

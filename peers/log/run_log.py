@@ -73,7 +73,7 @@ class RunLog(EventLog):
         super().__init__(disk, timer=timer, clock=clock, random=random, max_drift_ms=max_drift_ms)
         self._state = state
         self._tail = RunTail(state.last_position)
-        self._recent = RecentRuns(self._tail)
+        self._recent = RecentRuns(self._tail, lambda key: self.roster is not None and self.roster.has_left(key))
         self._shown = ShownTail(state.last_added)
         self._batch: WriteBatch | None = None
         """The one that further requests join."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any
 
 from peers.events.columns import size_of
 from peers.events.dot import MAX_SEQ, Dot, Epoch
 from peers.events.piece import Piece, joined_pieces
+from peers.events.proof import Way
 from peers.stores.run_store import Change
 
 TAIL_CHANGES = 2_048
@@ -131,10 +132,12 @@ class RunTail:
 
 
 class RecentRuns:
-    """What memory can answer of a RunStore's `changes` and `piece`; all else raises NotRecentError."""
+    """What memory can answer of a RunStore's `changes`, `piece` and `needed_way`; all else raises NotRecentError."""
 
-    def __init__(self, tail: RunTail) -> None:
+    def __init__(self, tail: RunTail, has_left: Callable[[bytes], bool]) -> None:
+        """`has_left` says whether the node with a key has left its mesh."""
         self._tail = tail
+        self._has_left = has_left
 
     def __getattr__(self, name: str) -> Any:
         raise NotRecentError
@@ -145,6 +148,12 @@ class RecentRuns:
         if found is None:
             raise NotRecentError
         return found
+
+    def needed_way(self, epoch: Epoch, after: int) -> Way | None:
+        """As RunStore.needed_way: none, if what follows that entry is here and its key has not left."""
+        if self._has_left(self.piece(epoch, after + 1, 0).birth.key):
+            raise NotRecentError
+        return None
 
     def piece(self, epoch: Epoch, start: int, last: int = MAX_SEQ) -> Piece:
         """As RunStore.piece, of pieces as they were written or came."""

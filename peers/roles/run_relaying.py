@@ -158,7 +158,7 @@ class RunRelaying(RunSession):
 
     def _lacks_last(self) -> bool:
         roster, key = self.runs.roster, self.connection.proven_key
-        if roster is None or key is None or roster.gone.get(key) != "left":
+        if roster is None or key is None or not roster.has_left(key):
             return False
         return any(
             tip.seq > (self.runs.ends.get(tip.epoch) or NOTHING).seq for cut in roster.leaves[key] for tip in cut

@@ -109,6 +109,8 @@ class Sending:
             self._told_births.clear()
             self._read = ()
             self.position = 0
+            if self._made_of is not None:
+                self._made_of = (), 0  # messages that are made go still, and the walk comes there once more
 
     def go_on(self) -> None:
         """Ask for the next page, while there is one and the window is open."""
@@ -197,6 +199,10 @@ class Sending:
 
     def _on_page(self, changes: Sequence[Change], page: RunPage) -> None:
         self._end_asking()
+        if self._begins_again:  # it was asked for by what the other end had before
+            self._begin_again()
+            self.go_on()
+            return
         for proof in page.proofs:
             end = self._role.ends.get(proof.birth.epoch)
             if end is not None and end.mark:

@@ -165,7 +165,7 @@ class LimitRules(EnteringRules):
 
     def _has_left(self, key: bytes) -> bool:
         roster = self.roster()
-        return roster is not None and roster.gone.get(key) == "left"
+        return roster is not None and roster.has_left(key)
 
     def _limits_by(self, tips: Sequence[Tip], key: bytes) -> dict[Epoch, Cut]:
         """Up to where epochs of a key count by these tips, and by the births of those that are here."""
