@@ -19,7 +19,6 @@ from peers.log.event_story import EventStory, read_story
 from peers.log.moments import Moment, read_types
 from peers.log.retention import Bounds, Keeper
 from peers.stores.store import PAGE_EVENTS, Order
-from peers.stores.undo import undone_by
 
 
 class NodeLog:
@@ -107,27 +106,15 @@ class NodeLog:
 
         This adds an event `{"type": "logux/undo", "id": "MS NODE N", "reason": reason}`, as Logux has it, and the result is
         its meta. Both events stay in the log: views and `each(undone=False)` leave out the one that is undone. An undo
-        cannot be taken back: add the event anew. Fails as `add`, and with ValueError for what names no event, or an undo.
+        cannot be taken back, to undo it changes nothing: add the event anew. Fails as `add`, and with ValueError for what
+        names no event.
         """
         log = self._log
         try:
-            created, draft = make_undo(which, reason)
+            draft = make_undo(which, reason)
         except ValueError as error:
             return Later.failed(error)
-        undone: Later[Any] = Later()
-        found = log.request(lambda log: log.find(created))
-        undone.loop = found.loop
-
-        def add(found: Later[Entry | None]) -> None:
-            if found.exception is not None:
-                undone.fail(found.exception)
-            elif (entry := found.result()) is not None and undone_by(entry.body) is not None:
-                undone.fail(ValueError("an undo cannot be taken back: add the event that it undid anew"))
-            else:
-                log.add(draft).then(undone.follow)
-
-        found.then(add)
-        return undone
+        return cast("Later[EventMeta]", log.add(draft))
 
     def undone(self, createds: Collection[Created]) -> Later[set[Created]]:
         """Those of these events, each given by its `created`, that are undone; they may be unknown here."""

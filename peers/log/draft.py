@@ -81,16 +81,15 @@ def read_created(value: Any) -> Created:
             raise ValueError(f"created must be [ms, node_id, n], not {value!r}")
 
 
-def make_undo(which: Any, reason: Any = None) -> tuple[Created, Draft]:
-    """The `created` of an event, given as its entry, its meta, or its `created`; and the draft of an event that undoes it.
+def make_undo(which: Any, reason: Any = None) -> Draft:
+    """The draft of an event that undoes another one, given as its entry, its meta, or its `created`.
 
     Raises ValueError, with a sentence, if it is none of these, or `reason` is neither a text nor None.
     """
     if reason is not None and not isinstance(reason, str):
         raise ValueError(f"the reason of an undo must be a text, not {reason!r}")
     meta = which.meta if isinstance(which, Entry) else which if isinstance(which, Mapping) else {"created": which}
-    created = read_created(meta.get("created"))
-    return created, make_draft(undo_event(created, reason), undo_meta(meta))
+    return make_draft(undo_event(read_created(meta.get("created")), reason), undo_meta(meta))
 
 
 class Waiting:

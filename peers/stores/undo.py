@@ -68,9 +68,9 @@ def with_undo_id(body: bytes, undo_id: Any) -> bytes:
 
 def undone_among(events: Sequence[Entry]) -> Iterator[tuple[Created, Created]]:
     """For each of these events that undoes one: its own `created`, and that of the other. Cheap where none does."""
-    if isinstance(events, EventColumns):
-        return undone_in(events.createds, events.bodies)
-    return undone_in((event.created for event in events), [event.body for event in events])
+    bodies = events.bodies if isinstance(events, EventColumns) else [event.body for event in events]
+    if bodies and _may_undo(b"".join(bodies)):
+        yield from undone_in([event.created for event in events], bodies)
 
 
 def undone_in(createds: Iterable[Created], bodies: Sequence[bytes]) -> Iterator[tuple[Created, Created]]:

@@ -64,16 +64,6 @@ def test_what_names_no_event_fails_in_its_own_result(street: Street) -> None:
             kitchen.log.undo(which).get()
 
 
-def test_an_undo_cannot_be_undone(street: Street) -> None:
-    kitchen = street.start("kitchen")
-    undo = kitchen.log.undo(kitchen.log.add({"type": "sale"}).get()).get()
-
-    with pytest.raises(ValueError, match="an undo cannot be taken back: add the event that it undid anew"):
-        kitchen.log.undo(undo["created"]).get()
-
-    assert done(kitchen) == ["logux/undo"]
-
-
 def test_each_client_is_told_of_an_undo_by_the_id_that_it_knows(house: House) -> None:
     node = house.start()
     clients = [house.enter(f"ada:{number}", protocol) for number, protocol in enumerate(([0, 1], 5, 7))]

@@ -47,7 +47,7 @@ class WatchedLog(NodeLog):
     def undo(self, which: Any, reason: str | None = None) -> Later[Any]:
         result = super().undo(which, reason)
         if result.exception is None:
-            self._note(msgspec.json.decode(make_undo(which, reason)[1].body), None, {}, result)
+            self._note(msgspec.json.decode(make_undo(which, reason).body), None, {}, result)
         return result
 
     def _note(self, event: Any, meta: Any, options: Mapping[str, Any], result: Later[Any]) -> None:
