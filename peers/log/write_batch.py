@@ -208,6 +208,7 @@ def joined(takens: Sequence[Taken], *, has_events: bool = True) -> Taken:
         roster=next((taken.roster for taken in reversed(takens) if taken.roster is not None), None),
         limited=_limited(takens),
         anew=tuple([each for taken in takens for each in taken.anew]),
+        over=tuple(dict.fromkeys([each for taken in takens for each in taken.over])),
         cleaning=Cleaning(
             cleaned=tuple([entry for cleaning in cleanings for entry in cleaning.cleaned]),
             altered=tuple([entry for cleaning in cleanings for entry in cleaning.altered]),
@@ -221,7 +222,7 @@ def _limited(takens: Sequence[Taken]) -> Mapping[Epoch, Limited]:
     for taken in takens:
         for epoch, now in taken.limited.items():
             counts_more = now.counts_more or (epoch in found and found[epoch].counts_more)
-            found[epoch] = Limited(now.key, counts_more)
+            found[epoch] = Limited(now.key, counts_more, now.waits)
     return found
 
 

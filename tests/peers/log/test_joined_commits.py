@@ -9,6 +9,7 @@ from weakref import ref
 from peers.clock import ManualClock
 from peers.log.port import Commit
 from peers.log.write_batch import JOINED_EVENTS, WriteBatch, joined
+from peers.stores.run_store import Limited, Taken
 from peers.stores.runs.memory import MemoryRunStore
 from peers.stores.store import StoreError
 from tests.support.elsewhere import Elsewhere
@@ -188,3 +189,11 @@ def test_what_several_writes_did_names_all_events_that_wait_for_their_time() -> 
         takens = [store.take(elsewhere.write(written(NOW_MS + ahead, "later"))) for ahead in (9, 8)]
 
     assert [entry.time for entry in joined(takens).waiting] == [NOW_MS + 9, NOW_MS + 8]
+
+
+def test_what_one_of_several_writes_says_of_epochs_is_said_of_all_of_them() -> None:
+    limited = {"e": Limited(bytes(32), counts_more=True, waits=True)}
+    one = Taken(hollow=(("e", 1),), proven=("e",), limited=limited, anew=("e",), over=("e",))
+
+    for takens in ([one, Taken()], [Taken(), one], [one, Taken(limited={"e": Limited(bytes(32), waits=True)})]):
+        assert joined(takens) == one
