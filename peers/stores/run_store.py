@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol, Unpack
@@ -322,8 +322,9 @@ class RunStore(KeptBeside, KeepsArrivals, Protocol):
     def needed_way(self, epoch: Epoch, after: int) -> Way | None:
         """The same for an end that takes nothing more of an epoch without it, since its key has left; else None."""
 
-    def heirs(self, epoch: Epoch) -> list[Epoch]:
-        """The epochs that went on from one of a key that has left, and from those, the last one first.
+    def heirs(self, epoch: Epoch, known: Container[Epoch] = ()) -> list[Epoch]:
+        """The epochs that went on from one of a key that has left, and from those, the last one first: without those that are
+        `known`, and what went on from them.
 
         Their births say up to where that counts, whether they count themselves or not.
         """

@@ -45,12 +45,13 @@ def frames_of(store: RunStore) -> Iterator[tuple[bytes, int]]:
             yield encode(Prove(proof.encode())), 0
     encoded = EncodedPieces()
     group: list[Piece] = []
+    told: set[Epoch] = set()
     for piece in _pieces_of(store):
         group.append(piece)
         if len(group) == WALK_PIECES:
-            yield from _frames(group, encoded, store)
+            yield from _frames(group, encoded, told, store)
             group.clear()
-    yield from _frames(group, encoded, store)
+    yield from _frames(group, encoded, told, store)
 
 
 def _groups_of(facts: Sequence[bytes]) -> Iterator[tuple[bytes, ...]]:
@@ -80,13 +81,21 @@ def _pieces_of(store: RunStore) -> Iterator[Piece]:
         after = changes[-1].position + changes[-1].length - 1
 
 
-def _frames(pieces: Sequence[Piece], encoded: EncodedPieces, store: RunStore) -> Iterator[tuple[bytes, int]]:
-    """Of these pieces; what one has no room for comes after it. Births are there also of epochs that went on from these."""
+def _frames(
+    pieces: Sequence[Piece], encoded: EncodedPieces, told: set[Epoch], store: RunStore
+) -> Iterator[tuple[bytes, int]]:
+    """Of these pieces; what one has no room for comes after it. Births are there also of epochs that went on from these, but
+    for those that were `told`.
+    """
     encode = RunProtocol().encode
     raws = [encoded.of(piece) for piece in pieces]
     births = {piece.epoch: piece.birth for piece in pieces}
     for group in piece_groups(raws):
-        heirs = [heir for raw in group if raw.start == 1 for heir in store.heirs(raw.epoch)][:MAX_HEIRS]
+        heirs: list[Epoch] = []
+        for raw in group:
+            if raw.start == 1 and len(heirs) < MAX_HEIRS:
+                heirs += store.heirs(raw.epoch, told)[: MAX_HEIRS - len(heirs)]
+                told.update(heirs)
         named = {heir: birth for heir in heirs if (birth := store.birth(heir)) is not None}
         named |= {raw.epoch: births[raw.epoch] for raw in group}
         yield encode(Pieces(0, tuple(named.values()), group)), sum([len(raw.kinds) for raw in group])

@@ -243,7 +243,7 @@ def needed_way(epoch: Epoch, after: int, known: Container[Epoch], store: RunStor
     way = store.needed_way(epoch, after)
     if way is None:
         return None
-    births = [store.birth(each) for each in [*store.heirs(epoch), epoch] if each not in known]
+    births = [store.birth(each) for each in [*store.heirs(epoch, known), epoch] if each not in known]
     return ShownWay(way, [birth for birth in births if birth is not None])
 
 

@@ -115,25 +115,16 @@ class LimitRules(EnteringRules):
         tips = None if roster is None else roster.cut_of(birth.key)
         if not tips or birth.epoch != piece.epoch:
             return
-        if not self._meet_named(birth, work) and is_signed(
-            birth.key, piece.epoch, piece.last, piece.head, piece.signature
-        ):
-            self._keep_birth(birth, work)
+        is_named = birth.epoch in self._named_of(birth.key)
+        if is_named or is_signed(birth.key, piece.epoch, piece.last, piece.head, piece.signature):
+            self._keep_epoch(EpochRow(birth.epoch, birth.encode()), work)
+            self._judge(work, {birth.key})
 
-    def _meet_named(self, birth: Birth, work: Work) -> bool:
-        """Keep a birth that is new here, if the facts or the births of other epochs of its key name it."""
+    def _named_of(self, key: bytes) -> set[Epoch]:
+        """The epochs of a key that is not in the mesh any more, as far as facts or the births of others of them name them."""
         roster = self.roster()
-        tips = None if roster is None else roster.cut_of(birth.key)
-        is_named = bool(tips) and (
-            birth.epoch in {tip.epoch for tip in tips or ()} or birth.epoch in (self._limits_of(birth.key) or ())
-        )
-        if is_named:
-            self._keep_birth(birth, work)
-        return is_named
-
-    def _keep_birth(self, birth: Birth, work: Work) -> None:
-        self._keep_epoch(EpochRow(birth.epoch, birth.encode()), work)
-        self._judge(work, {birth.key})
+        tips = None if roster is None else roster.cut_of(key)
+        return {tip.epoch for tip in tips}.union(self._limits_of(key) or ()) if tips else set()
 
     def _judge(self, work: Work, keys: Collection[bytes] | None = None) -> None:
         """Find out up to where the epochs of these keys count now, or all epochs."""

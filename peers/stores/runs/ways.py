@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from msgspec import structs
 
@@ -43,6 +43,11 @@ class WayRules(FactRules):
     that they come twice, from an archive or from a release that shows no ways.
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._heirs: tuple[tuple[bytes, int], Mapping[Epoch, Sequence[Epoch]]] | None = None
+        """Of the key that was asked for last, and how many epochs there were then."""
+
     def _take_run(self, pieces: Sequence[Piece], work: Work) -> list[Taking]:
         outcomes = super()._take_run(pieces, work)
         for piece, outcome in zip(pieces, outcomes, strict=True):
@@ -62,7 +67,7 @@ class WayRules(FactRules):
 
     def _note_coming(self, piece: Piece, row: EpochRow, work: Work) -> None:
         """A piece of an epoch whose limit is said by facts was not taken: it may be a part of the way there."""
-        limit, way = (self._limits_of(row.key) or {}).get(row.epoch), self._ways.get(row.epoch)
+        limit, way = self._stated_limit(row), self._ways.get(row.epoch)
         if limit is None:
             return
         if way is not None:
@@ -79,6 +84,10 @@ class WayRules(FactRules):
             self._follow(whole, row, limit, work)
         elif end < limit.seq and is_signed(row.key, row.epoch, piece.last, piece.head, piece.signature):
             self._remember(self._coming, row.epoch, coming)
+
+    def _stated_limit(self, row: EpochRow) -> Cut | None:
+        """With the head that facts and births name, whatever is here."""
+        return row.limit if row.waits else (self._limits_of(row.key) or {}).get(row.epoch)
 
     def _coming_with(self, piece: Piece, row: EpochRow, end: int) -> Coming | None:
         """What has come with the entries of a piece up to `end`, if it continues that, or begins anew at our end."""
@@ -145,24 +154,38 @@ class WayRules(FactRules):
             return None
         return self.way(epoch, min(after, row.limit.seq))
 
-    def heirs(self, epoch: Epoch) -> list[Epoch]:
+    def heirs(self, epoch: Epoch, known: Container[Epoch] = ()) -> list[Epoch]:
         """As in the port."""
         row = self._epochs.get(epoch)
         if row is None or not self._has_left(row.key):
             return []
-        parents = {each.epoch: each.birth.parent.epoch for each in self._epochs.values() if each.key == row.key}
-        found = [epoch]
+        heirs, found = self._heirs_of(row.key), [epoch]
         for at in found:  # it grows
-            found += [child for child, parent in parents.items() if parent == at and child not in found]
+            found += [heir for heir in heirs.get(at, ()) if heir not in known]
         return found[:0:-1]
+
+    def _heirs_of(self, key: bytes) -> Mapping[Epoch, Sequence[Epoch]]:
+        """Those that went on from each epoch of a key: kept, since many are asked for one after the other."""
+        state = key, len(self._epochs)  # an epoch that is here stays
+        if self._heirs is None or self._heirs[0] != state:
+            heirs: dict[Epoch, list[Epoch]] = {}
+            for row in self._epochs.values():
+                if row.key == key and not row.is_aside:
+                    heirs.setdefault(row.birth.parent.epoch, []).append(row.epoch)
+            self._heirs = state, heirs
+        return self._heirs[1]
 
     def meet(self, births: Sequence[Birth]) -> Taken:
         """As in the port."""
         with self._piece():
             work = Work()
+            named = {key: self._named_of(key) for key in {birth.key for birth in births}}
             for birth in births:
-                if birth.epoch not in self._epochs:
-                    self._meet_named(birth, work)
+                if birth.epoch in named[birth.key] and birth.epoch not in self._epochs:
+                    self._keep_epoch(EpochRow(birth.epoch, birth.encode()), work)
+                    named[birth.key].update([birth.parent.epoch] if birth.parent.seq else [])
+            if work.before:  # once for all of them: it looks at all epochs of a key
+                self._judge(work, {self._epochs[epoch].key for epoch in work.before})
             return self._finish(work)
 
     def follow(self, way: Way) -> Taken:
@@ -170,9 +193,8 @@ class WayRules(FactRules):
         with self._piece():
             work = Work()
             row = self._epochs.get(way.epoch)
-            limits = self._limits_of(row.key) if row is not None else None
-            limit = limits.get(way.epoch) if limits is not None else None
-            if row is not None and limit is not None and not row.is_led:
+            limit = None if row is None or row.is_led else self._stated_limit(row)
+            if row is not None and limit is not None:
                 self._follow(way, row, limit, work, makes_room=True)
             return self._finish(work)
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from time import process_time
 
 import pytest
 
 from peers.facts.fact import Tip
+from peers.protocol.runs.archiving import frames_of
+from peers.protocol.runs.fork_search import needed_way
+from peers.stores.runs.memory import MemoryRunStore
 from tests.support.disk_of_key import DiskOfKey, enter, learn, writer_of
 from tests.support.mesh_of_keys import MeshOfKeys, key
 from tests.support.replication.small import small
@@ -156,3 +160,26 @@ def test_another_history_that_is_here_gives_way_to_the_one_that_the_leave_names(
     assert dora.counting_in(home) == dora.counting_in(other) == [12]
     assert home.ends() == other.ends()
     assert shown_by(home) == shown_by(other)
+
+
+def test_a_key_that_began_many_epochs_costs_no_more_for_each_of_them() -> None:
+    mesh, dora, source, target = MeshOfKeys(), disk(*[1] * 300), MemoryRunStore(), MemoryRunStore()
+    facts = mesh.found(), mesh.admin("anna"), mesh.node("dora", by="anna"), mesh.leave("dora", (dora.tip(299, 1),))
+    for store in source, target:
+        learn(enter(store, mesh), *facts)
+    for _ in range(2):
+        send(dora.store, source)
+    began = process_time()
+
+    assert len(list(frames_of(source))) > 1
+    with target.transaction():
+        target.meet([birth for epoch in reversed(dora.epochs) if (birth := source.birth(epoch)) is not None])
+    for epoch in dora.epochs:
+        shown = needed_way(epoch, 0, frozenset(dora.epochs[1:]), source)
+        assert shown is not None
+        follow(target, shown.way)
+
+    assert process_time() - began < 0.7, "it took 3 s where each one looked at all"
+    send(source, target)
+    assert target.ends() == source.ends()
+    assert dora.counting_in(target) == [1] * 300
