@@ -190,9 +190,10 @@ class ForkSearch:
 
     def lead_anew(self, message: RunHave) -> None:
         """Nothing of an epoch counts any more at the other end: show it the way, if its key has left, and it waits for that."""
+        told: set[Epoch] = set()
         for epoch, end in message.ends.items():
             if end == NOTHING and epoch in self._role.ends and epoch not in message.anew and self._may_lead(epoch):
-                self._role.read(partial(needed_way, epoch, 0, frozenset()), self.send_way)
+                self._role.read(partial(_needed_anew, epoch, told), self.send_way)
 
     def send_way(self, shown: ShownWay | None) -> None:
         """The other end takes pieces only along it."""
@@ -245,6 +246,13 @@ def needed_way(epoch: Epoch, after: int, known: Container[Epoch], store: RunStor
         return None
     births = [store.birth(each) for each in [*store.heirs(epoch, known), epoch] if each not in known]
     return ShownWay(way, [birth for birth in births if birth is not None])
+
+
+def _needed_anew(epoch: Epoch, told: set[Epoch], store: RunStore) -> ShownWay | None:
+    """The same without the births that were `told`, to which it adds those that this one tells."""
+    shown = needed_way(epoch, 0, told, store)
+    told.update([birth.epoch for birth in shown.births] if shown is not None else [])
+    return shown
 
 
 def _proof(epoch: Epoch, store: RunStore) -> Proof | None:

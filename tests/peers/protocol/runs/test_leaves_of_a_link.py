@@ -14,7 +14,7 @@ from tests.support.disk_of_key import DiskOfKey
 from tests.support.mesh_of_keys import MeshOfKeys, key
 from tests.support.replication.home import Home, Session
 from tests.support.replication.mesh_stage import learn, stage_of
-from tests.support.replication.small import small
+from tests.support.replication.small import LIMITS, small
 from tests.support.replication.small_stories import SmallStage
 from tests.support.run_house import event, pieces_for, shown_by, types
 
@@ -77,6 +77,25 @@ def test_a_newcomer_gets_all_epochs_of_a_node_that_left_over_one_link_and_each_e
     assert ways
     sent = [len(piece.items) for _, _, message in said if isinstance(message, Pieces) for piece in message.pieces]
     assert sum(sent) <= 12 + 7 + END + 10
+
+
+def test_who_had_a_part_of_many_epochs_when_its_leave_came_is_told_few_births_twice() -> None:
+    mesh = MeshOfKeys()
+    stage, (anna, _, emil), said = stage_of(mesh, 3)
+    begin(stage, mesh, anna, emil)
+    dora = disk(*[2] * 20)
+    give(emil, disk(*[2] * 10))
+    learn(anna, mesh.leave("dora", (dora.tip(19, 2),)))
+    give(anna, dora)
+
+    stage.connect(anna, emil)
+    stage.quiet()
+
+    assert dora.counting_in(emil.store) == [2] * 20
+    births = [birth for _, _, message in said if isinstance(message, ShowWay) for birth in message.births]
+    assert len(births) <= 20 * 10 / LIMITS["MAX_HAVE"], (
+        "each of them once for each message that says which epochs do not count"
+    )
 
 
 def test_a_newcomer_gets_them_from_a_release_that_shows_no_way() -> None:
