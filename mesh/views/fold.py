@@ -85,9 +85,9 @@ class Fold:
         return self._todo.entry(self._at)
 
     @property
-    def last_place(self) -> Place | None:
-        """Of the last event that is folded, or is to be folded next."""
-        return self._todo.place(-1) if self.waiting else self.place
+    def next_place(self) -> Place | None:
+        """That of the first of them; of the last event that is folded while none waits."""
+        return self._todo.place(self._at) if self.waiting else self.place
 
     def take(self, table: EventTable, until: int, mark: Created | None) -> Place | None:
         """New events of any type, with an `added` up to `until`; `mark` is the `created` of that. Nothing is to be done before.

@@ -125,7 +125,7 @@ class ViewKeeper(LoopActor):
             return Later.done(None)
         self._shown.stop = None
         self._wake()
-        return self.after(fold.added, fold.last_place)
+        return self.after(fold.added, fold.next_place)
 
     async def close(self) -> None:
         """Flush what the file lacks, once, and end. ViewStop the actor after it."""

@@ -104,6 +104,29 @@ def test_a_view_that_stopped_goes_on_after_retry(house: ViewHouse) -> None:
     assert (house.settle(view)["apple"], view.error, house.row()["error"]) == (3, "", None)
 
 
+def test_a_retry_is_answered_once_the_event_that_failed_is_folded(
+    house: ViewHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mesh.views.keeper.FOLD_EVENTS", 1)
+    monkeypatch.setattr("mesh.views.keeper.EVENTS_BETWEEN_LOOKS", 1)
+    bad = {0, 3}
+
+    def apply(state: Any, event: Any, meta: Any) -> None:
+        state["n"] = 1 // (event["n"] not in bad) * event["n"]
+
+    view = house.view(apply=apply)
+    house.wait(house.log.add_batch([({"type": "sold", "n": n}, None) for n in range(4)]))
+    with pytest.raises(MeshError, match="ZeroDivisionError"):
+        house.settle(view)
+
+    bad.remove(0)
+    house.wait(view.retry())
+    with pytest.raises(MeshError, match="ZeroDivisionError"):
+        house.settle(view)
+
+    assert state_of(view) == {"n": 2}
+
+
 def test_a_program_that_is_mended_goes_on_where_the_view_stopped(house: ViewHouse) -> None:
     view = house.view(apply=lambda state, event, meta: count(state, {"change": 1 // event["change"], **event}, meta))
     for change in 1, 0, 2:
