@@ -1,7 +1,8 @@
 """What one `add` costs in calls, files and futures. Lower the limits when a change makes it cheaper.
 
-The calls differ by two from run to run, by which thread comes first: it is 299 at best. Some 65 of the calls and 15 of the files are of runs:
-the leaf of the event, the hash of its run, the signature of the head, and the rows of the run, the epoch and the entry's place.
+The calls differ by two from run to run, by which thread comes first: 299 at best. Some 65 of the calls and 15 of the files are
+of runs: the leaf of the event, the hash of its run, the signature of the head, and the rows of the run, the epoch and the
+entry's place.
 """
 
 from __future__ import annotations
