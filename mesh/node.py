@@ -202,7 +202,6 @@ class Node(LoopService, AppNode):
 
     def examine(self) -> Later[list[LinkRow]]:
         """What is known of the links with other nodes; up to three of them dial this one meanwhile, and say whether they could.
-
         Fails with MeshError while the node does not run.
         """
         return self._ask(NodeSupervisor.examine)
@@ -217,30 +216,25 @@ class Node(LoopService, AppNode):
         return ask_synchronized(lambda *waited: self._ask(NodeSupervisor.synchronized, *waited), peers, timeout)
 
     def static_peers(self) -> Later[list[dict[str, str | None]]]:
-        """The addresses that are dialled whatever discovery finds.
-
-        Rows with `address`, `source` (`--peer`, which stands for `peers=` too, or `peers.json`) and `node_id`, the node that
-        answered there; None until one did. Fails with MeshError while the node does not run.
+        """The addresses that are dialled whatever discovery finds: rows with `address`, `source` (`--peer`, which stands for
+        `peers=` too, or `peers.json`) and `node_id`, the node that answered there, or None. Fails as `examine`.
         """
         return self._ask(NodeSupervisor.static_peers).transform(self._peers.rows)
 
     def add_peer(self, address: str) -> Later[None]:
         """Dial `address`, HOST:PORT, from now on and after each start: it is kept in `peers.json`.
-
         Fails with MeshError for what is no address, and while the node does not run.
         """
         return self._change_peer(address, is_wanted=True)
 
     def remove_peer(self, address: str) -> Later[None]:
         """Stop dialling an address of `add_peer`, and close its connection unless discovery has found that node, too.
-
         Fails with MeshError for any other address, also for one of `peers=`.
         """
         return self._change_peer(address, is_wanted=False)
 
     def change_peers(self, peers: Sequence[str]) -> Later[None]:
         """Dial these addresses from now on, until the node is made anew, instead of those of `peers=`.
-
         Raises MeshError for what is no address. Fails with MeshError while the node does not run.
         """
         before, wanted = self._peers.replace(peers), self._peers.all()
@@ -256,7 +250,6 @@ class Node(LoopService, AppNode):
 
     def renew_clients_certificate(self) -> None:
         """Read the files of `clients_cert` and `clients_key` again, for clients that connect from now on.
-
         Raises MeshError, and goes on with what it has, for files that cannot be used.
         """
         self._gateways.renew_certificate()

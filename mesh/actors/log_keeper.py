@@ -20,8 +20,9 @@ from peers.later import Later
 from peers.limits import LimitHits
 from peers.log.run_log import RunCommit, RunLog
 from peers.stores.disk import Disk
-from peers.stores.run_store import RunStore, Taken
+from peers.stores.run_store import RunStore
 from peers.stores.store import StoreError
+from peers.stores.taken import Taken
 
 T = TypeVar("T")
 LOG = logging.getLogger(__name__)

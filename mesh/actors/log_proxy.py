@@ -30,8 +30,9 @@ from peers.log.write_batch import resolve_all
 from peers.roles.neighbours import Neighbours
 from peers.roles.summaries import SummaryBoard
 from peers.stores.arrivals import WRITTEN_HERE
-from peers.stores.run_store import Pen, RunState, RunStore, Taken
+from peers.stores.run_store import Pen, RunState, RunStore
 from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Page, StoreError
+from peers.stores.taken import Taken
 
 T = TypeVar("T")
 

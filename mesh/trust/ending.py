@@ -9,8 +9,9 @@ from mesh.trust.expulsion import why_out
 from peers.events.signature import Signer
 from peers.facts.fact import MAX_STANDING, Certificate, Fact, FactId, Leave, Revocation, Tip
 from peers.facts.roster import Roster, RosterRow
-from peers.stores.run_store import RunStore, Taken
+from peers.stores.run_store import RunStore
 from peers.stores.store import StoreError
+from peers.stores.taken import Taken
 
 STANDING_WITH_CUT = 10
 """Facts that a revocation with the tips of a cut lets stand: more might not fit into one."""

@@ -16,8 +16,9 @@ from peers.events.entry import Entry
 from peers.events.event_error import Cause
 from peers.later import Later
 from peers.log.draft import Draft
-from peers.stores.run_store import Pen, RunState, RunStore, Taken
+from peers.stores.run_store import Pen, RunState, RunStore
 from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Page
+from peers.stores.taken import Taken
 
 T = TypeVar("T")
 

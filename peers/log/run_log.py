@@ -28,8 +28,9 @@ from peers.log.write_batch import Outcomes, Work, WriteBatch, joined
 from peers.stores.arrivals import WRITTEN_HERE
 from peers.stores.disk import Disk
 from peers.stores.event_types import EventTypes
-from peers.stores.run_store import Pen, RunState, RunStore, Taken
+from peers.stores.run_store import Pen, RunState, RunStore
 from peers.stores.store import PAGE_BYTES, PAGE_EVENTS, Cleaning, Page, Place, StoreError, Walk
+from peers.stores.taken import Taken
 
 T = TypeVar("T")
 

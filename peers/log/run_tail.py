@@ -12,7 +12,7 @@ from peers.events.columns import size_of
 from peers.events.dot import MAX_SEQ, Dot, Epoch
 from peers.events.piece import Piece, joined_pieces
 from peers.events.proof import Way
-from peers.stores.run_store import Change
+from peers.stores.taken import Change
 
 TAIL_CHANGES = 2_048
 TAIL_ENTRIES = 8_192

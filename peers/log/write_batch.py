@@ -14,8 +14,9 @@ from peers.events.entry import Entry
 from peers.later import Later
 from peers.stores.arrivals import WRITTEN_HERE
 from peers.stores.keys import append_once
-from peers.stores.run_store import Limited, Pen, RunState, RunStore, Taken
+from peers.stores.run_store import Pen, RunState, RunStore
 from peers.stores.store import Cleaning
+from peers.stores.taken import Limited, Taken
 
 JOINED_EVENTS = 2_000
 """A batch with so many entries takes no more of them."""

@@ -37,7 +37,8 @@ from peers.log.run_tail import NotRecentError
 from peers.protocol.runs.replication import Replication
 from peers.roles.run_relaying import RunRelaying
 from peers.stores.arrivals import WRITTEN_HERE
-from peers.stores.run_store import RunStore, Taken
+from peers.stores.run_store import RunStore
+from peers.stores.taken import Taken
 from peers.transport.port import Connection
 
 T = TypeVar("T")

@@ -16,7 +16,7 @@ from peers.roles.neighbours import Neighbours
 from peers.roles.relay_hold import RelayHold
 from peers.roles.run_session import RunSession
 from peers.roles.summaries import SummaryBoard
-from peers.stores.run_store import Taken
+from peers.stores.taken import Taken
 
 HAVE_MS = 5.0
 """Between two `have`: what came from others meanwhile is gathered for the second."""

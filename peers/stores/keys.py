@@ -11,8 +11,9 @@ import msgspec
 
 from peers.events.entry import Entry
 from peers.events.event_error import JsonTypeError
-from peers.stores.run_store import Pen, RunStore, Taken
+from peers.stores.run_store import Pen, RunStore
 from peers.stores.store import KeyRow
+from peers.stores.taken import Taken
 
 MAX_ADD_KEY_BYTES = 512
 """Of a key, in UTF-8."""

@@ -9,9 +9,9 @@ import pytest
 
 from mesh import Limits, Node
 from mesh.lab import Cluster, Room
-from peers.stores.run_store import Taken
 from peers.stores.runs.memory import MemoryRunStore
 from peers.stores.store import StoreError
+from peers.stores.taken import Taken
 
 
 class FullStore(MemoryRunStore):

@@ -6,8 +6,9 @@ from peers.events.dot import Epoch
 from peers.events.entry import Entry
 from peers.events.epoch import NOTHING
 from peers.facts.fact import Fact, Tip
-from peers.stores.run_store import RunStore, Taken
+from peers.stores.run_store import RunStore
 from peers.stores.runs.memory import MemoryRunStore
+from peers.stores.taken import Taken
 from tests.support.mesh_of_keys import MeshOfKeys, key
 from tests.support.run_house import CheckedStore, Writer, own_epoch, put
 

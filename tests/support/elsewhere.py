@@ -8,8 +8,8 @@ from peers.events.entry import Entry
 from peers.events.piece import Piece
 from peers.later import Later
 from peers.log.run_log import RunLog
-from peers.stores.run_store import Taken
 from peers.stores.runs.memory import MemoryRunStore
+from peers.stores.taken import Taken
 from tests.support.run_house import Writer, hollowed, put
 
 

@@ -15,9 +15,10 @@ from peers.events.leaf import leaf_of
 from peers.events.piece import Piece
 from peers.events.proof import Way
 from peers.events.signature import KeySigner
-from peers.stores.run_store import Pen, RunStore, Taken, Taking
+from peers.stores.run_store import Pen, RunStore
 from peers.stores.runs.memory import MemoryRunStore
 from peers.stores.runs.rows import Standing
+from peers.stores.taken import Taken, Taking
 from peers.stores.undo import undo_event, undone_among
 
 ALL = 10**9

@@ -9,7 +9,8 @@ from mesh.lab.cluster.room import Room
 from mesh.lab.cluster.room_parts import make_identity, make_mesh_signer
 from peers.events.signature import KeySigner
 from peers.facts.fact import Certificate, Fact, Revocation
-from peers.stores.run_store import RunStore, Taken
+from peers.stores.run_store import RunStore
+from peers.stores.taken import Taken
 
 ADMIN = "admin"
 """The name of the guest that certifies and revokes the others."""

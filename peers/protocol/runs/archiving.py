@@ -16,7 +16,8 @@ from peers.events.leaf import leaves_of
 from peers.events.piece import Piece
 from peers.events.proof import Block, Proof
 from peers.protocol.runs.fact_exchange import learn_facts
-from peers.stores.run_store import RunStore, Taken
+from peers.stores.run_store import RunStore
+from peers.stores.taken import Taken
 
 WALK_PIECES = 64
 """Pieces that are read at a time."""

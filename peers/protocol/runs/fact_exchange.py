@@ -9,7 +9,8 @@ from peers.facts.fact import Fact, FactId, fact_id_of
 from peers.facts.fact_set import MeshEnd
 from peers.protocol.runs.other_end import SendWindow
 from peers.protocol.runs.role import RunRole
-from peers.stores.run_store import RunStore, Taken
+from peers.stores.run_store import RunStore
+from peers.stores.taken import Taken
 
 
 class FactExchange:

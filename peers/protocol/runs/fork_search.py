@@ -13,7 +13,8 @@ from peers.events.proof import Block, Proof, Way
 from peers.events.run import RUN_ENTRIES
 from peers.protocol.runs.other_end import OtherEnd
 from peers.protocol.runs.role import BadPeer, RunRole
-from peers.stores.run_store import RunStore, Taken
+from peers.stores.run_store import RunStore
+from peers.stores.taken import Taken
 
 MAX_MISMATCHES = 64
 """Epochs of which pieces did not fit, and the other end has not shown why."""

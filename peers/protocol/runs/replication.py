@@ -39,7 +39,8 @@ from peers.protocol.runs.sending import Sending
 from peers.protocol.runs.taking import Taking
 from peers.protocol.runs.untold import Untold
 from peers.protocol.runs.wants import Wants
-from peers.stores.run_store import Limited, RunStore, Taken
+from peers.stores.run_store import RunStore
+from peers.stores.taken import Limited, Taken
 
 MAX_GREETED_SPANS = 64
 """Spans of hollow entries in a greeting: about 4 KB of the 16 that a stranger may send. More are said after it."""
@@ -197,7 +198,7 @@ class Replication:
         ours = self._role.ends.get(epoch)
         is_beyond = ours is None or shown.end.seq > ours.seq
         if is_beyond and is_signed(self._role.key, epoch, shown.end.seq, shown.head, shown.signature):
-            self._role.write(partial(_leave, epoch), _nothing_follows)
+            self._role.write(partial(_leave, epoch), lambda _: None)
 
     def _reconcile(self, step: Callable[[], Same | Differ | None]) -> None:
         assert self._reconciliation is not None
@@ -394,7 +395,3 @@ class Replication:
 
 def _leave(epoch: Epoch, store: RunStore) -> Sequence[Taken]:
     return [store.leave(epoch)]
-
-
-def _nothing_follows(takens: Sequence[Taken]) -> None:
-    pass

@@ -12,7 +12,8 @@ from peers.events.ends import Ends
 from peers.events.epoch import Birth
 from peers.events.piece import Piece
 from peers.events.reconcile import Differ, Same
-from peers.stores.run_store import RunStore, Taken
+from peers.stores.run_store import RunStore
+from peers.stores.taken import Taken
 
 T = TypeVar("T")
 

@@ -17,7 +17,8 @@ from peers.protocol.runs.fork_search import ForkSearch, ShownWay, needed_way
 from peers.protocol.runs.other_end import OtherEnd, SendWindow
 from peers.protocol.runs.role import RunRole
 from peers.protocol.runs.wants import Wants
-from peers.stores.run_store import Change, RunStore
+from peers.stores.run_store import RunStore
+from peers.stores.taken import Change
 
 WALK_CHANGES = 500
 """Changes that are read at a time."""

@@ -19,8 +19,9 @@ from peers.protocol.runs.fork_search import ForkSearch
 from peers.protocol.runs.other_end import OtherEnd
 from peers.protocol.runs.role import BadPeer, RunRole
 from peers.protocol.sync import WINDOW
-from peers.stores.run_store import Limited, RunStore, Taken
-from peers.stores.run_store import Taking as Outcome
+from peers.stores.run_store import RunStore
+from peers.stores.taken import Limited, Taken
+from peers.stores.taken import Taking as Outcome
 
 MAX_UNCOMMITTED = 16
 """Messages that may wait for their commit before reading should pause; of `pieces` and `fill` at most WINDOW."""

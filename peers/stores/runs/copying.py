@@ -17,9 +17,9 @@ from peers.events.piece import Piece
 from peers.events.run import RUN_ENTRIES
 from peers.stores.event_rows import as_change
 from peers.stores.retention import Effects, RetentionRules
-from peers.stores.run_store import Change, Limited, Taking
 from peers.stores.runs.epochs import EpochRules, leaf_at
 from peers.stores.runs.rows import Hollow
+from peers.stores.taken import Change, Limited, Taking
 
 
 @dataclass(slots=True)

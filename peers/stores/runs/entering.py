@@ -25,12 +25,12 @@ from peers.events.epoch import NOTHING
 from peers.events.leaf import leaf_of
 from peers.events.run import VOUCHED
 from peers.stores.event_rows import AlreadyKnown
-from peers.stores.run_store import Change, Taken
 from peers.stores.runs.copying import CopyRules, Work
 from peers.stores.runs.epochs import leaf_at
 from peers.stores.runs.rows import EpochRow, Hollow
 from peers.stores.runs.undoing import mark_undone
 from peers.stores.store import CLEAN_EVENTS
+from peers.stores.taken import Change, Taken
 
 
 @dataclass(slots=True)

@@ -17,8 +17,9 @@ from peers.events.piece import Piece
 from peers.events.proof import Block, Proof
 from peers.events.run import OWN, VOUCHED, RunHash
 from peers.facts.fact import MAX_TIPS, Tip
-from peers.stores.run_store import Change, RunState
+from peers.stores.run_store import RunState
 from peers.stores.runs.rows import NOTHING_COUNTS, EpochRow, RunRow, RunRows, Standing, signed_name
+from peers.stores.taken import Change
 
 T = TypeVar("T")
 

@@ -20,11 +20,12 @@ from peers.events.run import (
     OWN,
 )
 from peers.facts.roster import Roster
-from peers.stores.run_store import Pen, Taken
+from peers.stores.run_store import Pen
 from peers.stores.runs.copying import Work
 from peers.stores.runs.rows import EpochRow, RunRow
 from peers.stores.runs.ways import WayRules
 from peers.stores.store import CLEAN_EVENTS
+from peers.stores.taken import Taken
 
 
 class RunRules(WayRules):

@@ -16,11 +16,12 @@ from peers.events.run import RunHash
 from peers.events.signature import is_signed
 from peers.facts.fact import Tip
 from peers.facts.roster import Roster
-from peers.stores.run_store import Limited, Pen
+from peers.stores.run_store import Pen
 from peers.stores.runs.copying import Work
 from peers.stores.runs.entering import EnteringRules
 from peers.stores.runs.epochs import without_limit
 from peers.stores.runs.rows import NOTHING_COUNTS, EpochRow
+from peers.stores.taken import Limited
 
 MAX_WAYS = 64
 """Epochs that are being taken along a way."""

@@ -19,11 +19,12 @@ from peers.facts.fact import Fact
 from peers.stores.arrivals import MAX_ARRIVALS, Arrival, counted, extended, found_in, paired
 from peers.stores.event_rows import AlreadyKnown
 from peers.stores.memory_events import MemoryEvents
-from peers.stores.run_store import Change, RunState
+from peers.stores.run_store import RunState
 from peers.stores.runs.epochs import put_back
 from peers.stores.runs.forks import RunRules
 from peers.stores.runs.rows import EpochRow, Hollow, RunRow, Standing
 from peers.stores.runs.undoing import UndoTable
+from peers.stores.taken import Change
 
 T = TypeVar("T")
 

@@ -9,9 +9,9 @@ from dataclasses import replace
 from peers.facts.fact import Fact, decode_fact, fact_id_of
 from peers.facts.fact_set import FactSet, MeshEnd
 from peers.facts.roster import Roster
-from peers.stores.run_store import Taken
 from peers.stores.runs.copying import Work
 from peers.stores.runs.writing import WritingRules
+from peers.stores.taken import Taken
 
 
 class FactRules(WritingRules):

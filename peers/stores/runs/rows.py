@@ -18,8 +18,8 @@ from peers.events.epoch import END_BYTES, KEY_BYTES, NAME_BYTES, NO_HEAD, NOTHIN
 from peers.events.proof import Cut, Proof
 from peers.facts.fact import Fact
 from peers.stores.event_rows import EventNumbers, EventRows
-from peers.stores.run_store import Change
 from peers.stores.runs.undoing import UndoTable
+from peers.stores.taken import Change
 
 _KEPT_BIRTHS = 256
 """Decoded births that are kept in memory."""

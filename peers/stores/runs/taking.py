@@ -15,12 +15,12 @@ from peers.events.piece import Piece
 from peers.events.proof import Cut
 from peers.events.run import KINDS, OWN, RUN_ENTRIES, VOUCHED, RunHash
 from peers.events.signature import SIGNATURE_BYTES, is_signed
-from peers.stores.run_store import Limited, Taken, Taking
 from peers.stores.runs.copying import Work
 from peers.stores.runs.entering import Entering
 from peers.stores.runs.epochs import OpenRun
 from peers.stores.runs.limits import LimitRules
 from peers.stores.runs.rows import EpochRow, RunRow
+from peers.stores.taken import Limited, Taken, Taking
 
 
 @dataclass(slots=True)

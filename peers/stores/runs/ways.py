@@ -13,13 +13,13 @@ from peers.events.piece import Piece
 from peers.events.proof import MAX_WAY_RUNS, STEP_BYTES, Cut, Way, packed_step
 from peers.events.run import RunHash
 from peers.events.signature import is_signed
-from peers.stores.run_store import Limited, Taken, Taking
 from peers.stores.runs.copying import Work
 from peers.stores.runs.entering import Entering
 from peers.stores.runs.epochs import leaves_at
 from peers.stores.runs.limits import MAX_WAYS, Coming, heads_of
 from peers.stores.runs.mesh_facts import FactRules
 from peers.stores.runs.rows import NOTHING_COUNTS, EpochRow, RunRow
+from peers.stores.taken import Limited, Taken, Taking
 
 OVER_ENTRIES = 500
 """Entries that are taken over in one step, but for the rest of a run."""

@@ -16,12 +16,13 @@ from peers.events.leaf import leaf_of, leaves_of
 from peers.events.piece import Piece
 from peers.events.run import ADOPTED_OUTSIDE, FURTHER, OWN, RUN_BYTES, RUN_ENTRIES, RunHash
 from peers.stores.event_rows import AlreadyKnown
-from peers.stores.run_store import Pen, Taken
+from peers.stores.run_store import Pen
 from peers.stores.runs.copying import Work
 from peers.stores.runs.entering import Entering
 from peers.stores.runs.epochs import OpenRun, leaf_at
 from peers.stores.runs.rows import EpochRow
 from peers.stores.runs.taking import TakingRules
+from peers.stores.taken import Taken
 
 _Enter = Callable[[Entering, Work], object]
 

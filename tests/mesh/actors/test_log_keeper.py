@@ -26,9 +26,9 @@ from peers.events.epoch import END_BYTES, EpochEnd
 from peers.events.signature import KeySigner
 from peers.limits import LimitHits, Limits
 from peers.log.draft import make_draft
-from peers.stores.run_store import Taken
 from peers.stores.runs.sqlite.store import SqliteRunStore
 from peers.stores.store import StoreError
+from peers.stores.taken import Taken
 from tests.support.actor_loop import DEADLINE_SECONDS, ActorLoop, fail, wait_until
 from tests.support.neighbour import Author, forked
 

@@ -7,8 +7,8 @@ import pytest
 from mesh.trust.second_holder import SecondHolder
 from peers.events.entry import Entry
 from peers.log.run_log import RunCommit
-from peers.stores.run_store import Taken
 from peers.stores.runs.memory import MemoryRunStore
+from peers.stores.taken import Taken
 from tests.support.run_house import Writer, put
 
 START_MS = 1_000

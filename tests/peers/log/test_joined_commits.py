@@ -9,9 +9,9 @@ from weakref import ref
 from peers.clock import ManualClock
 from peers.log.port import Commit
 from peers.log.write_batch import JOINED_EVENTS, WriteBatch, joined
-from peers.stores.run_store import Limited, Taken
 from peers.stores.runs.memory import MemoryRunStore
 from peers.stores.store import StoreError
+from peers.stores.taken import Limited, Taken
 from tests.support.elsewhere import Elsewhere
 from tests.support.pair import NOW_MS, HeldDisk, PairLog, open_log
 from tests.support.run_house import Writer

@@ -10,7 +10,7 @@ from peers.events.entry import Entry
 from peers.events.epoch import Birth
 from peers.events.piece import Piece, joined_pieces
 from peers.log.run_tail import TAIL_BYTES, TAIL_CHANGES, TAIL_ENTRIES, RunTail
-from peers.stores.run_store import Change
+from peers.stores.taken import Change
 
 BIRTH = Birth(bytes(32), bytes(16))
 EPOCH = BIRTH.epoch

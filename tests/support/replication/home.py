@@ -22,7 +22,8 @@ from peers.events.reconcile import Differ
 from peers.events.signature import KeySigner
 from peers.protocol.runs.replication import Replication
 from peers.protocol.runs.role import BadPeer
-from peers.stores.run_store import Pen, RunState, RunStore, Taken
+from peers.stores.run_store import Pen, RunState, RunStore
+from peers.stores.taken import Taken
 from tests.support.replication.kits import Kit
 from tests.support.replication.room import Mailbox, Room, Wire, must
 

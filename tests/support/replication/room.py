@@ -9,8 +9,9 @@ from typing import Any
 
 from peers.events.epoch import NONCE_BYTES
 from peers.events.signature import KeySigner
-from peers.stores.run_store import RunState, RunStore, Taken
+from peers.stores.run_store import RunState, RunStore
 from peers.stores.store import StoreError
+from peers.stores.taken import Taken
 
 
 class Broken(AssertionError):

@@ -18,10 +18,11 @@ from peers.protocol.runs.fork_search import ForkSearch
 from peers.protocol.runs.replication import Replication, Said
 from peers.protocol.runs.sending import Sending
 from peers.protocol.runs.taking import Taking
-from peers.stores.run_store import Change, RunStore, Taken
+from peers.stores.run_store import RunStore
 from peers.stores.runs import taking as store_taking
 from peers.stores.runs.forks import RunRules
 from peers.stores.runs.taking import TakingRules
+from peers.stores.taken import Change, Taken
 from tests.support.replication.home import Session
 
 Tooth = Callable[[], AbstractContextManager[Any]]

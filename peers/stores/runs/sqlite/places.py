@@ -16,8 +16,8 @@ from typing import NamedTuple
 import msgspec
 
 from peers.events.dot import Epoch
-from peers.stores.run_store import Change
 from peers.stores.sqlite.layout import damaged
+from peers.stores.taken import Change
 
 ROW_PIECES = 128
 """Of one row."""

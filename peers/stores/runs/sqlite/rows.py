@@ -17,7 +17,6 @@ from peers.events.dot import Dot, Epoch
 from peers.events.entry import Entry
 from peers.events.reasons import Kept, Label
 from peers.stores.event_rows import AlreadyKnown
-from peers.stores.run_store import Change
 from peers.stores.runs.epochs import leaf_at
 from peers.stores.runs.rows import EntryState, Hollow, RunRows, Standing
 from peers.stores.runs.sqlite.copies import COPY_COLUMNS, Copies
@@ -42,6 +41,7 @@ from peers.stores.sqlite.layout import LABELS, damaged
 from peers.stores.sqlite.many import LOOKUP, RUN_ROWS, ManyRows
 from peers.stores.sqlite.open_file import OpenFile
 from peers.stores.store import KeyRow, Place
+from peers.stores.taken import Change
 
 _E_COLUMNS = ", ".join("e." + name for name in COPY_COLUMNS.split(", "))
 _OF_LABEL = f"SELECT {_E_COLUMNS} FROM labels AS l CROSS JOIN events AS e ON e.position = l.position"

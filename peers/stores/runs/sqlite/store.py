@@ -18,7 +18,7 @@ from peers.events.proof import Block, Proof
 from peers.events.run import RunHash
 from peers.facts.fact import Fact, Tip, fact_id_of
 from peers.stores.arrivals import Arrival
-from peers.stores.run_store import Change, RunState
+from peers.stores.run_store import RunState
 from peers.stores.runs.epochs import leaves_at
 from peers.stores.runs.forks import RunRules
 from peers.stores.runs.rows import EpochRow, RunNumbers, RunRow, Standing, signed_name
@@ -33,6 +33,7 @@ from peers.stores.sqlite.file import explain
 from peers.stores.sqlite.layout import damaged
 from peers.stores.sqlite.many import LOOKUP
 from peers.stores.store import Looked, Place, StoreError, Walk, WalkOptions
+from peers.stores.taken import Change
 
 _FACTS = ("last_added", "last_position", "events", "clock_ms", "conflicts", "hollow", "refused", "waiting", "marked")
 

@@ -35,11 +35,11 @@ from peers.log.write_batch import WriteBatch
 from peers.protocol.runs.other_end import OtherEnd, SendWindow
 from peers.protocol.runs.sending import Sending
 from peers.protocol.runs.taking import Taking
-from peers.stores.run_store import Change
 from peers.stores.runs.epochs import EpochRules
 from peers.stores.runs.memory import MemoryRunStore
 from peers.stores.runs.rows import Hollow as HollowRow
 from peers.stores.store import StoreError
+from peers.stores.taken import Change
 
 MAX_SEEDS = 200
 Break = Callable[[pytest.MonkeyPatch], None]

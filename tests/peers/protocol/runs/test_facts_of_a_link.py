@@ -16,7 +16,7 @@ from peers.codec.run_messages import MAX_FACTS, Facts, Greeting, Pieces
 from peers.facts.fact import Fact
 from peers.facts.roster import Roster
 from peers.protocol.runs import fact_exchange
-from peers.stores.run_store import Taken
+from peers.stores.taken import Taken
 from tests.support.mesh_of_keys import MeshOfKeys
 from tests.support.replication.home import Home
 from tests.support.replication.mesh_stage import enter, learn, stage_of

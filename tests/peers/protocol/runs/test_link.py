@@ -14,7 +14,8 @@ from peers.events.entry import Entry
 from peers.events.piece import Piece
 from peers.protocol.runs.role import BadPeer
 from peers.protocol.runs.taking import STEP_PIECES
-from peers.stores.run_store import RunStore, Taken
+from peers.stores.run_store import RunStore
+from peers.stores.taken import Taken
 from tests.support.replication.home import Home, Session
 from tests.support.replication.kits import MemoryKit
 from tests.support.replication.small import small

@@ -18,9 +18,10 @@ from peers.events.epoch import NO_HEAD, key_mark
 from peers.events.piece import Piece
 from peers.events.proof import Block
 from peers.events.run import ADOPTED_FORK, ADOPTED_LEGACY, FURTHER, OWN
-from peers.stores.run_store import Pen, Taken
+from peers.stores.run_store import Pen
 from peers.stores.runs.memory import MemoryRunStore
 from peers.stores.runs.sqlite.store import SqliteRunStore
+from peers.stores.taken import Taken
 from tests.peers.stores.runs.test_hostile_pieces import signed
 from tests.support.run_house import (
     CheckedStore,

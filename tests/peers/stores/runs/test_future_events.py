@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from peers.events.entry import WAITS, Entry
 from peers.events.piece import Piece
 from peers.events.run import ADOPTED_FORK, OWN
-from peers.stores.run_store import RunStore, Taken
+from peers.stores.run_store import RunStore
 from peers.stores.runs.memory import MemoryRunStore
+from peers.stores.taken import Taken
 from tests.peers.stores.runs.test_authors import name
 from tests.peers.stores.runs.test_hostile_pieces import signed
 from tests.support.run_house import (

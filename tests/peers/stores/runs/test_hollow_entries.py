@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from msgspec import structs
 
-from peers.stores.run_store import Change
+from peers.stores.taken import Change
 from tests.support.run_house import (
     CheckedStore,
     Writer,

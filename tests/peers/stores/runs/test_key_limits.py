@@ -10,7 +10,7 @@ from msgspec import structs
 
 from peers.events.epoch import NO_HEAD, Birth
 from peers.events.run import RunHash
-from peers.stores.run_store import Limited
+from peers.stores.taken import Limited
 from tests.support.disk_of_key import DiskOfKey, enter, learn, writer_of
 from tests.support.mesh_of_keys import MeshOfKeys, key
 from tests.support.run_house import (

@@ -10,8 +10,9 @@ from peers.events.leaf import leaf_of
 from peers.events.piece import Piece
 from peers.events.proof import Block, Proof
 from peers.events.run import ADOPTED_LEGACY, OWN, RunHash
-from peers.stores.run_store import Pen, Taken
+from peers.stores.run_store import Pen
 from peers.stores.runs.sqlite.rebuild import legacy_birth
+from peers.stores.taken import Taken
 from tests.support.run_house import CheckedStore, Writer, event, fresh, outcomes, own_epoch, piece_of, put, send, types
 
 BIRTH = legacy_birth("kitchen-1")

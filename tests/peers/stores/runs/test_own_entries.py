@@ -8,7 +8,7 @@ from peers.events.epoch import NO_HEAD, Parent
 from peers.events.leaf import leaf_of
 from peers.events.run import FURTHER, OWN, RUN_BYTES, RUN_ENTRIES, RunHash
 from peers.events.signature import is_signed
-from peers.stores.run_store import Change
+from peers.stores.taken import Change
 from tests.support.run_house import (
     CheckedStore,
     Writer,

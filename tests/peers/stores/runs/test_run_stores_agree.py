@@ -17,12 +17,13 @@ from peers.events.created import Created
 from peers.events.entry import Entry, encode_diff, encode_event
 from peers.events.piece import Piece
 from peers.stores.event_types import EventTypes
-from peers.stores.run_store import RunStore, Taken
+from peers.stores.run_store import RunStore
 from peers.stores.runs import writing
 from peers.stores.runs.memory import MemoryRunStore
 from peers.stores.runs.sqlite.checks.verifying import verify_log
 from peers.stores.runs.sqlite.store import SqliteRunStore
 from peers.stores.store import Criteria
+from peers.stores.taken import Taken
 from peers.stores.undo import undo_event
 from tests.peers.stores.runs.test_hostile_pieces import commits, signed
 from tests.support.run_house import ALL, Writer, check, event, hollowed, pieces_for, put

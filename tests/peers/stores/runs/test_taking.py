@@ -10,8 +10,8 @@ from peers.events.leaf import HASH_BYTES
 from peers.events.piece import Piece
 from peers.events.run import KINDS, RUN_ENTRIES
 from peers.events.signature import SIGNATURE_BYTES
-from peers.stores.run_store import Change
 from peers.stores.runs.memory import MemoryRunStore
+from peers.stores.taken import Change
 from tests.support.run_house import (
     CheckedStore,
     Writer,

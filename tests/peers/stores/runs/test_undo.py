@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from peers.events.created import Created
 from peers.events.entry import Entry, encode_event
-from peers.stores.run_store import Taken
 from peers.stores.runs.memory import MemoryRunStore
 from peers.stores.runs.sqlite.store import SqliteRunStore
+from peers.stores.taken import Taken
 from tests.support.run_house import (
     CheckedStore,
     Writer,

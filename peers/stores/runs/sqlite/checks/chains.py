@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 
 from peers.events.epoch import NO_HEAD, NO_KEY
 from peers.events.signature import is_signed
-from peers.stores.run_store import Change
 from peers.stores.runs.rows import EpochRow, RunRow, signed_name
 from peers.stores.runs.sqlite.reader import FileParts, SqliteRunReader
 from peers.stores.store import StoreError
+from peers.stores.taken import Change
 
 _CHANGES = 500
 _PLACES = 10_000

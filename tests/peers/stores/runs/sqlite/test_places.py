@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peers.stores.run_store import Change
 from peers.stores.runs.sqlite.layout import LAYOUT_3
 from peers.stores.runs.sqlite.places import EntryPlaces
 from peers.stores.sqlite.layout import run_all
 from peers.stores.store import StoreError
+from peers.stores.taken import Change
 
 # (epoch, entries; 0 is a fill, positions left out before it, whether the memory is lost first)
 blocks = st.lists(
