@@ -140,6 +140,25 @@ def test_who_is_connected_and_has_a_part_when_the_leave_comes_gets_the_rest(held
     assert anna.store.ends() == emil.store.ends()
 
 
+@pytest.mark.parametrize(("seed", "steps"), [(23, 12), (56, 12), (56, 20), (1, 0), (2, 30)])
+def test_what_was_read_for_an_end_before_it_takes_an_epoch_anew_is_read_again(seed: int, steps: int) -> None:
+    mesh = MeshOfKeys()
+    stage, (anna, _, emil), _ = stage_of(mesh, 3)
+    begin(stage, mesh, anna, emil)
+    dora = disk(40)
+    give(emil, dora)
+    stage.rnd.seed(seed)
+    wire = stage.connect(anna, emil)
+    for _ in range(steps):
+        stage.step()
+
+    learn(emil, mesh.leave("dora", (dora.tip(0, 40),)))
+    stage.quiet()
+
+    assert wire.is_up
+    assert dora.counting_in(anna.store) == [40]
+
+
 @pytest.mark.parametrize(("order", "forged"), [*zip(permutations(range(3)), [8, END, END + 2] * 2, strict=True)])
 def test_logs_end_with_what_the_leave_names_in_whatever_order_all_comes(order: Sequence[int], forged: int) -> None:
     mesh = MeshOfKeys()
