@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from hashlib import sha256
+from itertools import accumulate
 from struct import Struct
 from typing import Annotated, NamedTuple
 
@@ -19,6 +20,7 @@ from peers.events.signature import SIGNATURE_BYTES, is_signed
 _LABEL = b"peermesh proof\0"
 _Hash = Annotated[bytes, Meta(min_length=HASH_BYTES, max_length=HASH_BYTES)]
 _STEP = Struct(f">H{HASH_BYTES}s")
+_LENGTH = Struct(f">H{HASH_BYTES}x")
 STEP_BYTES = _STEP.size
 MAX_WAY_RUNS = 8_000
 """Runs of one way that is sent: 272 KB."""
@@ -129,6 +131,11 @@ class Way(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=Tr
     def of(cls, epoch: Epoch, first: int, before: bytes, runs: Iterable[tuple[int, bytes]]) -> Way:
         """`runs` has for each run its length and its inner hash."""
         return cls(epoch, first, before, b"".join([_STEP.pack(*run) for run in runs]))
+
+    def ends(self) -> frozenset[int]:
+        """The seqs at which the runs end: that takes a small part of the time of `heads`."""
+        lengths = [length for (length,) in _LENGTH.iter_unpack(self.steps)]
+        return frozenset(accumulate([self.first - 1 + lengths[0], *lengths[1:]]))
 
     def heads(self) -> dict[int, bytes]:
         """The heads at the ends of the runs, by their seqs, in order. Empty for a way that is none."""

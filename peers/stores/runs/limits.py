@@ -28,6 +28,7 @@ MAX_WAYS = 64
 
 
 heads_of = lru_cache(maxsize=4)(Way.heads)
+_ends_of = lru_cache(maxsize=4)(Way.ends)
 
 
 class Coming(NamedTuple):
@@ -171,10 +172,16 @@ class LimitRules(EnteringRules):
                 limits[parent.epoch] = max(Cut(parent.seq, parent.head), limits.get(parent.epoch, NOTHING_COUNTS))
         return limits
 
-    def _heads_of_way(self, row: EpochRow) -> dict[int, bytes]:
-        """The heads at which pieces have to end while an epoch is taken along a way; empty without one."""
+    def _head_of_way(self, row: EpochRow, last: int) -> bytes | None:
+        """While an epoch is taken along a way: the head at which a piece has to end there, empty if none ends there; else
+        None.
+
+        That takes as long as the way is: it is not asked for before all else fits.
+        """
         way = self._ways.get(row.epoch) if row.is_led or row.waits else None
-        return {} if way is None else heads_of(way)
+        if way is None:
+            return None
+        return heads_of(way)[last] if last in _ends_of(way) else b""
 
     def _parent_of(self, epoch: Epoch, key: bytes) -> Parent:
         row = self._epochs.get(epoch)

@@ -110,8 +110,7 @@ class TakingRules(LimitRules):
             if last < piece.last:
                 return "forked"
             return "known" if self._head_at(growth, last) == piece.head else _mismatch(piece, row)
-        way = self._heads_of_way(row)
-        if piece.start > growth.seq + 1 or (way and last not in way):
+        if piece.start > growth.seq + 1 or (named := self._head_of_way(row, last)) == b"":
             return "gap"
         run = self._run_of(piece, growth)
         if run is None:
@@ -119,9 +118,9 @@ class TakingRules(LimitRules):
         grown = _grown(growth, run, piece, last)
         if grown is None:
             return "bad"
-        if way and way[last] != grown.head:
+        if named is not None and named != grown.head:
             is_mixed = row.waits and piece.first <= row.seq  # a part of the run that is here may be of another history
-            return "bad" if way[last] == piece.head and not is_mixed else _mismatch(piece, row)
+            return "bad" if named == piece.head and not is_mixed else _mismatch(piece, row)
         if (last, grown.head) == bound:
             grown.is_at_cut = True
             if last < piece.last or not grown.is_signed:
@@ -133,7 +132,7 @@ class TakingRules(LimitRules):
             )
         if last < piece.last or grown.head != piece.head:
             return _mismatch(piece, row)
-        return grown if (piece.signature or grown.is_legacy) and (way or not row.waits) else "gap"
+        return grown if (piece.signature or grown.is_legacy) and (named or not row.waits) else "gap"
 
     def _head_at(self, growth: _Growth, seq: int) -> bytes | None:
         """The head at an entry up to the end of `growth`."""

@@ -16,7 +16,7 @@ from peers.events.signature import is_signed
 from peers.stores.runs.copying import Work
 from peers.stores.runs.entering import Entering
 from peers.stores.runs.epochs import leaves_at
-from peers.stores.runs.limits import MAX_WAYS, Coming, heads_of
+from peers.stores.runs.limits import MAX_WAYS, Coming
 from peers.stores.runs.mesh_facts import FactRules
 from peers.stores.runs.rows import NOTHING_COUNTS, EpochRow, RunRow
 from peers.stores.taken import Limited, Taken, Taking
@@ -71,7 +71,7 @@ class WayRules(FactRules):
         if limit is None:
             return
         if way is not None:
-            if heads_of(way).get(piece.last) == piece.head and row.first <= piece.first <= row.seq:
+            if row.first <= piece.first <= row.seq and self._head_of_way(row, piece.last) == piece.head:
                 self._lead(row, limit, way, row.first - 1, work)  # of the last run, another part is here
             return
         end = min(piece.last, limit.seq)
