@@ -15,9 +15,9 @@ CACHED_KEYS = 65_536
 CACHED_BYTES = 8 * 1024 * 1024
 FLUSH_KEYS = 20_000
 FLUSH_BYTES = 8 * 1024 * 1024
+"""Changes that wait for the disk, at most; as many may be on their way to it."""
 DIGEST_KEYS = 200
 """A digest costs two hashes for each key that waits for a flush."""
-"""Changes that wait for the disk, at most; as many may be on their way to it."""
 PAGE_KEYS = 1_000
 """Keys that one look at the file reads."""
 LAST_CHARACTER = 0x10FFFF
