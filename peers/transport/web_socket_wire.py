@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from typing import Any
 from weakref import WeakSet
@@ -35,16 +36,33 @@ LATE_FRAMES = 100
 is closed CLOSE_SECONDS later: time enough to read our close, which says why."""
 
 
-class _FewFrames(list[Frame]):
-    """What the library needs of a deque, for frames that wait to be read: an empty deque takes 0.7 KiB."""
+class _FewFrames:
+    """What the library needs of a deque, for frames that wait to be read. An empty deque takes 0.7 KiB, so there is none then."""
 
-    __slots__ = ()
+    __slots__ = ("_frames",)
+
+    def __init__(self) -> None:
+        self._frames: deque[Frame] | None = None
+
+    def __len__(self) -> int:
+        return 0 if self._frames is None else len(self._frames)
+
+    def append(self, frame: Frame) -> None:
+        if self._frames is None:
+            self._frames = deque()
+        self._frames.append(frame)
 
     def popleft(self) -> Frame:
-        return self.pop(0)
+        assert self._frames is not None
+        frame = self._frames.popleft()
+        if not self._frames:
+            self._frames = None
+        return frame
 
     def extendleft(self, frames: Iterable[Frame]) -> None:
-        self[:0] = list(frames)[::-1]
+        found = deque(self._frames or ())
+        found.extendleft(frames)
+        self._frames = found or None
 
 
 class WebSocketWire(LibraryConnection):
