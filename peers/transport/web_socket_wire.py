@@ -37,7 +37,7 @@ is closed CLOSE_SECONDS later: time enough to read our close, which says why."""
 
 
 class _FewFrames:
-    """What the library needs of a deque, for frames that wait to be read. An empty deque takes 0.7 KiB, so there is none then."""
+    """What the library needs of a deque, for frames that wait to be read: while none waits there is none, it takes 0.7 KiB."""
 
     __slots__ = ("_frames",)
 
