@@ -51,7 +51,7 @@ class LimitRules(EnteringRules):
 
     Entries after it are kept. They count once more facts raise it, whatever the order in which all that came.
 
-    **Of a key that has left** nobody else says what it had written by then. Its fact names heads, of entries that it may write
+    **Of a key that has left** no node says what it had written by then. Its fact names heads, of entries that it may write
     only later, or never. So one of its epochs *waits* until a history is known that gives the head at its limit, which was
     fixed when the fact was signed: by a Way, or as the pieces that come lead there. Until then nothing of it counts or is
     taken.

@@ -36,7 +36,7 @@ class WayRules(FactRules):
     and is adopted as what is after a limit. The entries that both have are taken over at once; those that follow have to
     be along the way, so no sender can give another history again.
 
-    **Where a key has left**, see LimitRules, nobody has to have another history: what leads to the limit is taken as soon as
+    **Where a key has left**, see LimitRules, no node has to have another history: what leads to the limit is taken as soon as
     that is known.
 
     **Pieces are a way** too, if they are not taken and follow each other to the limit: their hashes are kept. So it is enough
