@@ -10,7 +10,7 @@ from peers.stores.run_store import RunStore
 from peers.stores.runs.memory import MemoryRunStore
 from peers.stores.taken import Taken
 from tests.support.mesh_of_keys import MeshOfKeys, key
-from tests.support.run_house import CheckedStore, Writer, own_epoch, put
+from tests.support.run_house import CheckedStore, Writer, event, own_epoch, put
 
 
 def writer_of(name: str, births: int = 0) -> Writer:
@@ -53,6 +53,15 @@ class DiskOfKey:
         """Up to where its epochs count in a store."""
         ends = store.ends()
         return [ends.get(epoch, NOTHING).seq for epoch in self.epochs]
+
+
+def disk_of_dora(*lengths: int, what: str = "", node: str = "kitchen") -> DiskOfKey:
+    """Epochs of so many entries. Two such disks differ in what their events say, not in the names of epochs."""
+    dora = DiskOfKey("dora")
+    for at, length in enumerate(lengths):
+        events = [event(100 * at + seq, f"{at}.{seq}{what}", node=node) for seq in range(1, length + 1)]
+        dora.write(*events, is_new_epoch=True)
+    return dora
 
 
 def enter(store: CheckedStore, mesh: MeshOfKeys) -> CheckedStore:

@@ -44,9 +44,8 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 def serve(requests: socket.socket) -> None:
     """Answer requests until they end: `{"args", "cwd", ...}` by a process id, `{"reap": pid}` by its wait status."""
     _load()
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # a Ctrl-C is for the tests, and for processes as it would be otherwise
+    # A Ctrl-C is for the tests, and for the processes as it would be otherwise.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     for request, streams in _received(requests):
         if "reap" in request:
             answer = os.waitpid(request["reap"], 0)[1]

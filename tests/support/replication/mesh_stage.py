@@ -42,3 +42,13 @@ def learn(home: Home, *facts: Fact) -> None:
     home.write(lambda store: [store.learn(facts)])
     while home.mailbox.is_busy:
         home.mailbox.step()
+
+
+def settle(stage: SmallStage, *homes: Home) -> None:
+    """All meet in a ring, and adopt what is theirs to adopt, until nothing moves."""
+    for _ in range(3):
+        for at, home in enumerate(homes):
+            stage.meet(home, homes[(at + 1) % len(homes)])
+        for home in homes:
+            home.adopt()
+            stage.quiet()

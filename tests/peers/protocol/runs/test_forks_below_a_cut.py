@@ -12,9 +12,8 @@ from peers.facts.fact import Fact
 from tests.support.disk_of_key import DiskOfKey
 from tests.support.mesh_of_keys import MeshOfKeys
 from tests.support.replication.home import Home
-from tests.support.replication.mesh_stage import learn, stage_of
+from tests.support.replication.mesh_stage import learn, settle, stage_of
 from tests.support.replication.small import small
-from tests.support.replication.small_stories import SmallStage
 from tests.support.run_house import event, pieces_for, shown_by, types
 
 CUT = 12
@@ -41,15 +40,6 @@ def give(home: Home, disk: DiskOfKey, upto: int = 10**9) -> None:
     home.write(lambda store: [store.take(pieces)])
     while home.mailbox.is_busy:
         home.mailbox.step()
-
-
-def settle(stage: SmallStage, *homes: Home) -> None:
-    for _ in range(3):
-        for at, home in enumerate(homes):
-            stage.meet(home, homes[(at + 1) % len(homes)])
-        for home in homes:
-            home.adopt()
-            stage.quiet()
 
 
 @pytest.mark.parametrize(("order", "forged"), [*zip(permutations(range(3)), [9, CUT, CUT + 2] * 2, strict=True)])

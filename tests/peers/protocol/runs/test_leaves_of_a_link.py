@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import permutations
 from typing import Any
 
@@ -10,13 +11,13 @@ import pytest
 
 from peers.codec.run_messages import Pieces, ShowWay
 from peers.events.epoch import key_mark
-from tests.support.disk_of_key import DiskOfKey
+from tests.support.disk_of_key import DiskOfKey, disk_of_dora
 from tests.support.mesh_of_keys import MeshOfKeys, key
 from tests.support.replication.home import Home, Session
-from tests.support.replication.mesh_stage import learn, stage_of
+from tests.support.replication.mesh_stage import learn, settle, stage_of
 from tests.support.replication.small import LIMITS, small
 from tests.support.replication.small_stories import SmallStage
-from tests.support.run_house import event, pieces_for, shown_by, types
+from tests.support.run_house import pieces_for, shown_by, types
 
 END = 13
 NODE = f"~{key_mark(key('dora').public)}"
@@ -28,13 +29,7 @@ def runs_of_five() -> Iterator[None]:
         yield
 
 
-def disk(*lengths: int, what: str = "") -> DiskOfKey:
-    """Dora's: epochs of so many entries. Two such disks differ in what their events say, not in the names of epochs."""
-    dora = DiskOfKey("dora")
-    for at, length in enumerate(lengths):
-        events = [event(100 * at + seq, f"{at}.{seq}{what}", node=NODE) for seq in range(1, length + 1)]
-        dora.write(*events, is_new_epoch=True)
-    return dora
+disk = partial(disk_of_dora, node=NODE)
 
 
 def give(home: Home, disk: DiskOfKey, upto: int = 10**9) -> None:
@@ -50,15 +45,6 @@ def begin(stage: SmallStage, mesh: MeshOfKeys, *homes: Home) -> None:
     for home in homes:
         learn(home, *facts)
         stage.quiet()
-
-
-def settle(stage: SmallStage, *homes: Home) -> None:
-    for _ in range(3):
-        for at, home in enumerate(homes):
-            stage.meet(home, homes[(at + 1) % len(homes)])
-        for home in homes:
-            home.adopt()
-            stage.quiet()
 
 
 def test_a_newcomer_gets_all_epochs_of_a_node_that_left_over_one_link_and_each_entry_once() -> None:

@@ -14,7 +14,7 @@ from peers.facts.fact import Tip
 from peers.protocol.runs.archiving import frames_of
 from peers.protocol.runs.fork_search import needed_way
 from peers.stores.runs.memory import MemoryRunStore
-from tests.support.disk_of_key import DiskOfKey, enter, learn, writer_of
+from tests.support.disk_of_key import DiskOfKey, disk_of_dora, enter, learn, writer_of
 from tests.support.mesh_of_keys import MeshOfKeys, key
 from tests.support.replication.small import small
 from tests.support.run_house import (
@@ -40,17 +40,8 @@ def runs_of_five() -> Iterator[None]:
         yield
 
 
-def disk(*lengths: int, what: str = "") -> DiskOfKey:
-    """Dora's: epochs of so many entries. Two such disks differ in what their events say, not in the names of epochs."""
-    dora = DiskOfKey("dora")
-    for at, length in enumerate(lengths):
-        events = [event(100 * at + seq, f"{at}.{seq}{what}") for seq in range(1, length + 1)]
-        dora.write(*events, is_new_epoch=True)
-    return dora
-
-
 def test_an_ancestor_that_no_node_has_cannot_be_written_after_leaving(home: CheckedStore, mesh: MeshOfKeys) -> None:
-    dora, forged = disk(7, 2), disk(7, what=" forged")
+    dora, forged = disk_of_dora(7, 2), disk_of_dora(7, what=" forged")
     learn(home, mesh.leave("dora", (dora.tip(1, 2),)))
     send_epoch(dora, 1, home)
 
@@ -65,7 +56,7 @@ def test_ways_that_nobody_follows_up_keep_no_other_one_out(
     home: CheckedStore, mesh: MeshOfKeys, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("peers.stores.runs.ways.MAX_WAYS", 2)
-    dora = disk(6, 7, 8, 9)
+    dora = disk_of_dora(6, 7, 8, 9)
     source = enter(make(), mesh)
     learn(home, mesh.leave("dora", (dora.tip(3, 9),)))
     learn(source, *home.facts())
@@ -92,7 +83,7 @@ def send_epoch(source: DiskOfKey, at: int, target: CheckedStore) -> None:
 
 
 def test_beyond_what_it_had_written_nothing_can_be_written_after_leaving(home: CheckedStore, mesh: MeshOfKeys) -> None:
-    dora = disk(7)
+    dora = disk_of_dora(7)
     send(dora.store, home)
 
     learn(home, mesh.leave("dora", (Tip(dora.epochs[0], 1_000, bytes(32)),)))
@@ -109,7 +100,7 @@ def test_beyond_what_it_had_written_nothing_can_be_written_after_leaving(home: C
 
 
 def test_who_leaves_twice_cannot_write_between(home: CheckedStore, mesh: MeshOfKeys) -> None:
-    dora = disk(3, 7)
+    dora = disk_of_dora(3, 7)
     send(dora.store, home)
     learn(home, mesh.leave("dora", (dora.tip(1, 7),)))
     dora.write(event(300), event(301))
@@ -126,9 +117,9 @@ def test_who_leaves_twice_cannot_write_between(home: CheckedStore, mesh: MeshOfK
 def test_all_that_an_honest_node_wrote_comes_after_its_leave_too(
     home: CheckedStore, mesh: MeshOfKeys, held: int, is_first: bool
 ) -> None:
-    dora = disk(12, 13)
+    dora = disk_of_dora(12, 13)
     pieces = pieces_for(dora.store, {})
-    take_up_to(home, disk(min(held, 12)) if held else None)
+    take_up_to(home, disk_of_dora(min(held, 12)) if held else None)
     pieces.sort(key=lambda piece: dora.epochs.index(piece.epoch), reverse=not is_first)
     learn(home, mesh.leave("dora", (dora.tip(1, 12),)))
 
@@ -150,7 +141,7 @@ def take_up_to(store: CheckedStore, disk: DiskOfKey | None) -> None:
 def test_another_history_that_is_here_gives_way_to_the_one_that_the_leave_names(
     home: CheckedStore, mesh: MeshOfKeys, make: Make, held: int
 ) -> None:
-    dora, forged = disk(12), disk(held, what=" forged")
+    dora, forged = disk_of_dora(12), disk_of_dora(held, what=" forged")
     send(forged.store, home)
     learn(home, mesh.leave("dora", (dora.tip(0, 12),)))
     other = enter(make(), mesh)
@@ -166,7 +157,7 @@ def test_another_history_that_is_here_gives_way_to_the_one_that_the_leave_names(
 
 
 def test_a_key_that_began_many_epochs_costs_no_more_for_each_of_them() -> None:
-    mesh, dora, source, target = MeshOfKeys(), disk(*[1] * 300), MemoryRunStore(), MemoryRunStore()
+    mesh, dora, source, target = MeshOfKeys(), disk_of_dora(*[1] * 300), MemoryRunStore(), MemoryRunStore()
     facts = mesh.found(), mesh.admin("anna"), mesh.node("dora", by="anna"), mesh.leave("dora", (dora.tip(299, 1),))
     for store in source, target:
         learn(enter(store, mesh), *facts)
@@ -189,7 +180,7 @@ def test_a_key_that_began_many_epochs_costs_no_more_for_each_of_them() -> None:
 
 
 def test_pieces_that_fit_no_way_cost_little_however_long_the_ways_are() -> None:
-    mesh, dora, home = MeshOfKeys(), disk(*[1] * 5), MemoryRunStore()
+    mesh, dora, home = MeshOfKeys(), disk_of_dora(*[1] * 5), MemoryRunStore()
     ways = [Way.of(epoch, 1, NO_HEAD, [(500, bytes([at] * 32))] * 5_000) for at, epoch in enumerate(dora.epochs)]
     cut = tuple(sorted([Tip(way.epoch, *list(way.heads().items())[-1]) for way in ways]))
     facts = mesh.found(), mesh.admin("anna"), mesh.node("dora", by="anna"), mesh.leave("dora", cut)
