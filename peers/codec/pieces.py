@@ -200,10 +200,11 @@ def _event_columns(events: Sequence[Entry]) -> list[bytes]:
 
 def _columns_of(events: EventColumns) -> list[bytes]:
     """The same of events that are columns already."""
-    parts = [b',"nodes":[%b],"ms":%b' % (_encode(events.node_id), _encode(events.ms))]
-    if any(events.n):
-        parts.append(b',"n":%b' % _encode(list(events.n)))
-    parts += (b',"events":[', b",".join(events.bodies), b"]")
+    ms, n, bodies = events.texts
+    parts = [b',"nodes":[%b],"ms":[%b]' % (_encode(events.node_id), ms)]
+    if n.strip(b"0,"):
+        parts.append(b',"n":[%b]' % n)
+    parts += (b',"events":[', bodies.replace(b"\0", b","), b"]")
     return parts
 
 

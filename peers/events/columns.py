@@ -16,6 +16,8 @@ from peers.events.entry import META_BYTES, Entry
 _Item = TypeVar("_Item")
 Items = Sequence[Entry | bytes]
 """Events, and the leaves of entries without one."""
+_COLUMNS = ("ms", "n", "bodies")
+_numbers = json.Decoder(list[int]).decode
 
 
 class EventColumns(Sequence[Entry]):
@@ -51,6 +53,11 @@ class EventColumns(Sequence[Entry]):
         """Of each, between `hash_ahead` and `leaves_of`."""
         self.bytes = sum(map(len, bodies))
         """Of the bodies."""
+
+    @property
+    def texts(self) -> tuple[bytes, bytes, bytes]:
+        """All `ms` and all `n`, with commas between them, and all bodies, with zero bytes: no JSON text has one."""
+        return json.encode(self.ms)[1:-1], json.encode(list(self.n))[1:-1], b"\0".join(self.bodies)
 
     @property
     def createds(self) -> Iterator[Created]:
@@ -127,6 +134,45 @@ class EventColumns(Sequence[Entry]):
             other.position + length,
             other.origin,
         )
+
+
+class TextColumns(EventColumns):
+    """The same, made of its `texts`: who sends events on needs nothing else of them."""
+
+    __slots__ = ("_count", "_is_read", "_texts")
+
+    def __init__(self, node_id: str, texts: tuple[bytes, bytes, bytes], count: int) -> None:
+        """Of `count` events. Access to a column raises ValueError if its text is that of fewer or more, or of no numbers."""
+        self.node_id = node_id
+        self.dot, self.added, self.position, self.origin, self.leaves = None, 0, 0, None, None
+        self.bytes = len(texts[2]) - count + 1
+        self._count = count
+        self._is_read = False
+        self._texts = texts
+
+    @property
+    def texts(self) -> tuple[bytes, bytes, bytes]:
+        return self._texts
+
+    @property
+    def is_read(self) -> bool:
+        """Whether a column was asked for."""
+        return self._is_read
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getattr__(self, name: str) -> Any:
+        """A column that is asked for first."""
+        if name not in _COLUMNS:
+            raise AttributeError(name)
+        text = self._texts[_COLUMNS.index(name)]
+        column: Sequence[Any] = text.split(b"\0") if name == "bodies" else _numbers(b"[%b]" % text)
+        if len(column) != self._count:
+            raise ValueError(f"{len(column)} {name} of {self._count} events")
+        self._is_read = True
+        setattr(self, name, column)
+        return column
 
 
 class EventTable:
@@ -335,5 +381,5 @@ def bytes_of(events: Sequence[Entry]) -> int:
 def size_of(items: Items) -> int:
     """The `Entry.size` of all of these, of which some may be leaves."""
     if isinstance(items, EventColumns):  # nearly always
-        return META_BYTES * len(items.ms) + items.bytes
+        return META_BYTES * len(items) + items.bytes
     return META_BYTES * len(items) + bytes_of(events_of(items))

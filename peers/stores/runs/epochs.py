@@ -18,6 +18,7 @@ from peers.events.proof import Block, Proof
 from peers.events.run import OWN, VOUCHED, RunHash
 from peers.facts.fact import MAX_TIPS, Tip
 from peers.stores.run_store import RunState
+from peers.stores.runs.content import Content
 from peers.stores.runs.rows import NOTHING_COUNTS, EpochRow, RunRow, RunRows, Standing, signed_name
 from peers.stores.taken import Change
 
@@ -34,6 +35,12 @@ class OpenRun(NamedTuple):
 
     hash: RunHash
     kinds: bytes
+    content: Content | None = None
+    """None if not all of its events are plain, or it was read again."""
+
+    def grown(self, longer: RunHash, kinds: bytes, items: Items) -> OpenRun:
+        """The run with these entries too, and so with this hash."""
+        return OpenRun(longer, self.kinds + kinds, None if self.content is None else self.content.after(items))
 
 
 class EpochRules(RunRows):

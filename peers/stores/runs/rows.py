@@ -18,6 +18,7 @@ from peers.events.epoch import END_BYTES, KEY_BYTES, NAME_BYTES, NO_HEAD, NOTHIN
 from peers.events.proof import Cut, Proof
 from peers.facts.fact import Fact
 from peers.stores.event_rows import EventNumbers, EventRows
+from peers.stores.runs.content import Content
 from peers.stores.runs.undoing import UndoTable
 from peers.stores.taken import Change
 
@@ -328,6 +329,9 @@ class RunRows(EventRows):
     @abstractmethod
     def _put_runs(self, rows: Sequence[RunRow]) -> None:
         """Add these, or put them in place of those with the same epoch and first seq."""
+
+    def _put_content(self, epoch: Epoch, first: int, content: Content) -> None:
+        """Note the content of the run of an epoch that begins at `first`, where a disk may change it."""
 
     @abstractmethod
     def _run_with(self, epoch: Epoch, seq: int) -> RunRow | None:

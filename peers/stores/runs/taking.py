@@ -15,6 +15,7 @@ from peers.events.piece import Piece
 from peers.events.proof import Cut
 from peers.events.run import KINDS, OWN, RUN_ENTRIES, VOUCHED, RunHash
 from peers.events.signature import SIGNATURE_BYTES, is_signed
+from peers.stores.runs.content import Content
 from peers.stores.runs.copying import Work
 from peers.stores.runs.entering import Entering
 from peers.stores.runs.epochs import OpenRun
@@ -155,7 +156,7 @@ class TakingRules(LimitRules):
     def _begun(self, row: EpochRow, first: int) -> OpenRun:
         """The run that begins at `first`: the last one, or a new one after it."""
         is_new = first == row.seq + 1
-        return OpenRun(RunHash(row.epoch, first, row.head), b"") if is_new else self._last_run(row)
+        return OpenRun(RunHash(row.epoch, first, row.head), b"", Content()) if is_new else self._last_run(row)
 
     def _grow(self, growth: _Growth, work: Work) -> None:
         """Write what was weighed and verified."""
@@ -209,6 +210,8 @@ class TakingRules(LimitRules):
         self._put_runs(
             [RunRow(of_run.epoch, of_run.first, of_run.last, of_run.before, of_run.head, run.kinds, signature)]
         )
+        if run.content is not None:
+            self._put_content(of_run.epoch, of_run.first, run.content)
 
 
 def _is_sound(piece: Piece) -> bool:
@@ -239,7 +242,7 @@ def _grown(growth: _Growth, run: OpenRun, piece: Piece, last: int) -> _Growth | 
         growth.row,
         last,
         longer.head,
-        OpenRun(longer, run.kinds + kinds),
+        run.grown(longer, kinds, items),
         piece.signature,
         kinds=growth.kinds + kinds,
         items=joined([growth.items, items]) if growth.items else items,

@@ -17,6 +17,7 @@ from peers.events.piece import Piece
 from peers.events.run import ADOPTED_OUTSIDE, FURTHER, OWN, RUN_BYTES, RUN_ENTRIES, RunHash
 from peers.stores.event_rows import AlreadyKnown
 from peers.stores.run_store import Pen
+from peers.stores.runs.content import Content
 from peers.stores.runs.copying import Work
 from peers.stores.runs.entering import Entering
 from peers.stores.runs.epochs import OpenRun, leaf_at
@@ -128,7 +129,7 @@ class WritingRules(TakingRules):
             sizes = all_sizes[start : start + RUN_ENTRIES]
             length, size = _room(run.hash, sizes)
             if not length:  # it is full: closed, and signed when its last entry came
-                run = OpenRun(RunHash(row.epoch, row.seq + 1, row.head), b"")
+                run = OpenRun(RunHash(row.epoch, row.seq + 1, row.head), b"", Content())
                 length, size = _room(run.hash, sizes)
             part = slice(start, start + length)
             some = items[part]
@@ -144,7 +145,7 @@ class WritingRules(TakingRules):
             entering = Entering(row.epoch, row.seq + 1, kinds[part], some, leaves[part])
             if not any(kinds[part]):  # else they look their kinds up in the run: it is kept before them
                 enter(entering, work)
-            self._keep_last_run(OpenRun(longer, run.kinds + kinds[part]), signature)
+            self._keep_last_run(run.grown(longer, kinds[part], some), signature)
             if any(kinds[part]):
                 enter(entering, work)
             work.pieces.append(
@@ -173,7 +174,7 @@ class WritingRules(TakingRules):
         return self._epochs[self._numbers.epoch]
 
     def _own_run(self, row: EpochRow) -> OpenRun:
-        return self._last_run(row) if row.seq else OpenRun(RunHash(row.epoch, 1), b"")
+        return self._last_run(row) if row.seq else OpenRun(RunHash(row.epoch, 1), b"", Content())
 
 
 def _room(run: RunHash, sizes: Sequence[int]) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from msgspec import Raw
 
 from peers.events.columns import (
     EventColumns,
+    TextColumns,
     are_events_alone,
     bytes_of,
     events_of,
@@ -29,6 +30,11 @@ from peers.events.leaf import leaves_of
 numbers = st.integers(0, MAX_MS)
 rows = st.lists(st.tuples(numbers, numbers, st.binary(max_size=40)), min_size=1, max_size=12)
 places = st.none() | st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 9), st.none() | st.just("kitchen"))
+
+
+texts = st.lists(
+    st.tuples(numbers, numbers, st.sampled_from([b"{}", b'{"type":"a"}', b"1,2"])), min_size=1, max_size=12
+)
 
 
 def both(rows: Sequence[tuple[int, int, bytes]], place: tuple[int, int, int, str | None] | None) -> tuple[Any, Any]:
@@ -57,6 +63,19 @@ def test_columns_are_the_sequence_of_their_entries(rows: Any, place: Any, at: in
     else:
         with pytest.raises(IndexError):
             columns[at]
+
+
+@given(texts)
+def test_columns_made_of_texts_are_those_of_which_these_are(rows: Any) -> None:
+    columns, entries = both(rows, None)
+    read = TextColumns(columns.node_id, columns.texts, len(columns))
+
+    assert size_of(read) == size_of(entries) and len(read) == len(entries) and not read.is_read
+    assert (read, read[1:], copy.deepcopy(read)) == (entries, entries[1:], entries)
+    assert read.texts == columns.texts and leaves_of(read) == leaves_of(entries)
+    for name in ("ms", "n", "bodies"):
+        with pytest.raises(ValueError, match=f"{name} of {len(rows) + 1} events"):
+            getattr(TextColumns(columns.node_id, columns.texts, len(rows) + 1), name)
 
 
 @given(rows, places)

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from peers.events.columns import EventColumns, EventTable
+from peers.events.columns import EventColumns, EventTable, TextColumns
 from peers.events.created import MAX_MS, Created
 from peers.events.dot import Dot, Epoch
 from peers.events.entry import WAITS, Entry
@@ -28,7 +28,6 @@ DENSITY = 8
 Row = tuple[Any, ...]
 
 _to_json = msgspec.json.Encoder().encode
-_numbers = msgspec.json.Decoder(list[int]).decode
 
 # FAIL, since an append that fails is undone as a whole: so SQLite need not keep what each statement overwrites.
 _SIZES = (500, 128, 32, 8, 1)
@@ -51,7 +50,10 @@ _PLAIN_RUN = ConsecutiveRows(
 _BETWEEN = f"SELECT {COPY_COLUMNS} FROM events WHERE position BETWEEN ? AND ? ORDER BY position"
 _OF_EPOCH = f"SELECT {COPY_COLUMNS} FROM events WHERE position BETWEEN ? AND ? AND epoch = ? ORDER BY position"
 _RUN_OF = f"""
-    SELECT min(node), max(node), group_concat(ms), group_concat(n), CAST(group_concat(body, x'00') AS BLOB) FROM %s
+    SELECT
+        count(*), min(node), max(node),
+        CAST(group_concat(ms) AS BLOB), CAST(group_concat(n) AS BLOB), CAST(group_concat(body, x'00') AS BLOB)
+    FROM %s
     AND epoch = ? AND time IS NULL AND extra IS NULL AND local IS NULL AND state = {SHOWN}
 """
 """One row with all of a run, since sqlite3 takes long to hand over rows and their values. No JSON text has a zero byte."""
@@ -229,16 +231,10 @@ class Copies:
             found = self._execute(_RUN_BETWEEN, (first, last, seq - first, epoch))
         else:
             found = self._execute(_RUN_AT, (_to_json(positions).decode(), seq, epoch))
-        node, other_node, ms, n, body = found.fetchone()
-        if body is None or node != other_node:
+        read, node, other_node, *texts = found.fetchone()
+        if read != count or node != other_node:
             return None
-        try:
-            stamps, ns, bodies = _numbers(f"[{ms}]"), _numbers(f"[{n}]"), body.split(b"\0")
-        except ValueError:  # the disk has changed one: what reads the rows says so
-            return None
-        if not len(stamps) == len(ns) == len(bodies) == count:
-            return None
-        return EventColumns(self._nodes.name(node), stamps, ns, bodies)
+        return TextColumns(self._nodes.name(node), texts, count)
 
     def at(self, positions: Sequence[int]) -> list[Row]:
         """The rows at these positions, in order."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from struct import error as struct_error
 from typing import Any, Unpack
 
-from peers.events.columns import EventTable
+from peers.events.columns import EventTable, Items
 from peers.events.created import Created
 from peers.events.dot import MAX_SEQ, Dot, Epoch
 from peers.events.entry import Entry
@@ -19,6 +19,7 @@ from peers.events.run import RunHash
 from peers.facts.fact import Fact, Tip, fact_id_of
 from peers.stores.arrivals import Arrival
 from peers.stores.run_store import RunState
+from peers.stores.runs.content import Content
 from peers.stores.runs.epochs import leaves_at
 from peers.stores.runs.forks import RunRules
 from peers.stores.runs.rows import EpochRow, RunNumbers, RunRow, Standing, signed_name
@@ -190,6 +191,9 @@ class SqliteRunStore(SqliteRunRows, RunRules):
     def _put_runs(self, rows: Sequence[RunRow]) -> None:
         self._tables.put_runs(self._opened(), [(self._number(row.epoch), row) for row in rows])
 
+    def _put_content(self, epoch: Epoch, first: int, content: Content) -> None:
+        self._tables.put_content(self._number(epoch), first, content)
+
     def _run_with(self, epoch: Epoch, seq: int) -> RunRow | None:
         return self._tables.run_with(epoch, self._number_of(epoch), seq)
 
@@ -333,6 +337,9 @@ class SqliteRunStore(SqliteRunRows, RunRules):
     def _check_piece(self, piece: Piece) -> None:
         """Raise StoreError unless its entries, with those before them in the run, give its head."""
         run = self._run_row(piece.epoch, piece.start)
+        is_whole = (piece.start, piece.last, piece.head) == (run.first, run.last, run.head)
+        if is_whole and self._is_content(run, piece.items):
+            return
         of_run = self._checked.pop((run.epoch, run.first), None)
         if of_run is None or of_run.last != piece.start - 1:
             of_run = RunHash(signed_name(run.epoch), run.first, run.before)
@@ -345,6 +352,13 @@ class SqliteRunStore(SqliteRunRows, RunRules):
         self._checked[run.epoch, run.first] = of_run
         if len(self._checked) > CHECKED_RUNS:
             del self._checked[next(iter(self._checked))]
+
+    def _is_content(self, run: RunRow, items: Items) -> bool:
+        """Whether these items of a whole run are known to be what was written."""
+        content = Content().after(items)
+        if content is None or not self._has_table("contents"):
+            return False
+        return self._tables.is_content(self._number_of(run.epoch), run.first, content)
 
     def _hash_up_to(self, run: RunRow, last: int) -> RunHash:
         whole = super()._hash_up_to(run, run.last)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from peers.events.columns import EventColumns
+from peers.events.columns import EventColumns, TextColumns
 from peers.events.entry import Entry
 from peers.stores.run_store import RunState
 from peers.stores.runs.memory import MemoryRunStore
@@ -226,4 +226,43 @@ def test_the_runs_of_writers_who_take_turns_are_read_in_columns_as_they_were_wri
         assert isinstance(piece.items, EventColumns)
         assert piece == structs.replace(written, items=piece.items)
         assert piece.leaves == written.leaves
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "statement", ["DELETE FROM contents", "UPDATE contents SET checksum = 0", "DROP TABLE contents"]
+)
+def test_a_run_whose_content_is_not_noted_is_sent_after_a_look_at_its_leaves(tmp_path: Path, statement: str) -> None:
+    path = tmp_path / "log.db"
+    store = opened(path)
+    with store.transaction():
+        store.append(EventColumns("kitchen", list(range(12)), [0] * 12, [BODY] * 12), Writer(1).pen)
+    epoch = own_epoch(store)
+    written = piece_of(store, epoch, 1)
+    store.close()
+    run(path, statement)
+
+    store = opened(path)
+    assert piece_of(store, epoch, 1) == written
+    store.close()
+
+    run(path, "UPDATE events SET n = n + 1 WHERE position = 7")
+    store = opened(path)
+    with pytest.raises(StoreError, match="is not what was signed"):
+        store.piece(epoch, 1)
+    store.close()
+
+
+def test_a_run_whose_content_is_as_noted_is_sent_without_a_look_at_its_leaves(tmp_path: Path) -> None:
+    store = opened(tmp_path / "log.db")
+    with store.transaction():
+        for first in (0, 12):
+            stamps = list(range(first, first + 12))
+            store.append(EventColumns("kitchen", stamps, [0] * 12, [BODY] * 12), Writer(1).pen)
+
+    items = piece_of(store, own_epoch(store), 1).items
+    assert isinstance(items, TextColumns)
+    assert not items.is_read
+    assert [each.created[0] for each in items] == list(range(24))
+    assert items.is_read
     store.close()
