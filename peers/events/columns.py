@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import count, pairwise, repeat
+from itertools import chain, count, pairwise, repeat
 from operator import eq
 from typing import Any, TypeVar, cast, overload
 
@@ -302,9 +302,9 @@ def joined(parts: Sequence[Sequence[_Item]]) -> Sequence[_Item]:
             first = columns[0]
             found = EventColumns(
                 first.node_id,
-                [ms for part in columns for ms in part.ms],
-                [n for part in columns for n in part.n],
-                [body for part in columns for body in part.bodies],
+                list(chain.from_iterable([part.ms for part in columns])),
+                list(chain.from_iterable([part.n for part in columns])),
+                list(chain.from_iterable([part.bodies for part in columns])),
                 first.dot,
                 first.added,
                 first.position,
