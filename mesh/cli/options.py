@@ -51,6 +51,18 @@ class Group(click.Group):
             with formatter.section("Commands"):
                 formatter.write_dl(rows)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. Of an option that stands behind it by mistake, the error says where it belongs."""
+        try:
+            return super().invoke(ctx)
+        except click.NoSuchOption as error:
+            own = next((option for option in self.params if error.option_name in option.opts), None)
+            if own is None or error.ctx is None:
+                raise
+            command = error.ctx.command_path.removeprefix(ctx.command_path)
+            right = f"{ctx.command_path} {error.option_name} {own.make_metavar(ctx)}{command}"
+            raise click.UsageError(f"{error.option_name} stands before the command: {right}", error.ctx) from None
+
 
 class WholeNumber(click.IntRange):
     """An integer range; its errors call it a whole number."""

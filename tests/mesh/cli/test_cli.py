@@ -564,6 +564,14 @@ def test_says_that_no_node_runs(tmp_path: Path, command: tuple[str, ...]) -> Non
     assert (done.returncode, done.stdout) == (1, b"")
 
 
+@pytest.mark.parametrize("command", [("verify",), ("peer", "add")])
+def test_says_where_an_option_of_all_commands_stands(command: tuple[str, ...]) -> None:
+    found = CliRunner().invoke(mesh.cli.commands.app, [*command, "--home", "elsewhere"], prog_name="mesh")
+
+    assert found.exit_code == 2
+    assert f"--home stands before the command: mesh --home DIR {' '.join(command)}" in found.output
+
+
 def test_finds_the_home_in_the_environment(node: Node) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "mesh", "status", "--json"],
