@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from peers.codec.run_messages import Pieces, ShowWay
+from peers.codec.run_messages import Greeting, Heads, Pieces, ShowWay
 from peers.events.epoch import key_mark
+from peers.protocol.runs.fork_search import MAX_LED
 from tests.support.disk_of_key import DiskOfKey, disk_of_dora
 from tests.support.mesh_of_keys import MeshOfKeys, key
 from tests.support.replication.home import Home, Session
@@ -82,6 +83,22 @@ def test_who_had_a_part_of_many_epochs_when_its_leave_came_is_told_few_births_tw
     assert len(births) <= 20 * 10 / LIMITS["MAX_HAVE"], (
         "each of them once for each message that says which epochs do not count"
     )
+
+
+def test_births_go_with_the_next_way_where_the_way_of_one_epoch_was_shown_too_often() -> None:
+    mesh = MeshOfKeys()
+    stage, (anna, _, emil), said = stage_of(mesh, 3)
+    begin(stage, mesh, anna)
+    dora = disk(12, 7, END)
+    give(anna, dora)
+    learn(anna, mesh.leave("dora", (dora.tip(2, END),)))
+    asks = [Heads(dora.epochs[0], 1, ())] * MAX_LED
+    emil.twist = lambda _, message: [message, *asks] if isinstance(message, Greeting) else [message]
+
+    stage.meet(anna, emil)
+
+    births = {birth for _, _, message in said if isinstance(message, ShowWay) for birth in message.births}
+    assert births >= {birth.encode() for epoch in dora.epochs[1:] if (birth := dora.store.birth(epoch)) is not None}
 
 
 def test_a_newcomer_gets_them_from_a_release_that_shows_no_way() -> None:
