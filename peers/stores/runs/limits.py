@@ -9,7 +9,7 @@ from typing import NamedTuple
 from msgspec import structs
 
 from peers.events.dot import Epoch
-from peers.events.epoch import Birth, Parent
+from peers.events.epoch import NO_HEAD, Birth, Parent
 from peers.events.piece import Piece
 from peers.events.proof import Cut, Way
 from peers.events.run import RunHash
@@ -25,6 +25,8 @@ from peers.stores.taken import Limited
 
 MAX_WAYS = 64
 """Epochs that are being taken along a way."""
+NO_HISTORY = Cut(1, NO_HEAD)
+"""The limit of an epoch of which a key that left several times says different ones: no history leads there."""
 
 
 heads_of = lru_cache(maxsize=4)(Way.heads)
@@ -55,6 +57,10 @@ class LimitRules(EnteringRules):
     only later, or never. So one of its epochs *waits* until a history is known that gives the head at its limit, which was
     fixed when the fact was signed: by a Way, or as the pieces that come lead there. Until then nothing of it counts or is
     taken.
+
+    **Of a key that left several times**, as two copies of a home do, those epochs count for which all these facts and the
+    births say one limit; the others wait for ever. No fact says whether one history has two limits, and with either of them a
+    key could go on writing, and leave again. What was shown stays, and is adopted; if an admin revokes the key, it counts.
     """
 
     def __init__(self) -> None:
@@ -150,8 +156,12 @@ class LimitRules(EnteringRules):
         if roster is None or tips is None:
             return None
         if self._has_left(key) and tips:
-            first, *more = [self._limits_by(cut, key) for cut in sorted(roster.leaves[key])]
-            return {epoch: cut for epoch, cut in first.items() if all(limits.get(epoch) == cut for limits in more)}
+            named = [self._limits_by(cut, key) for cut in roster.leaves[key]]
+            return {
+                epoch: cut if all(limits.get(epoch) == cut for limits in named) else NO_HISTORY
+                for each in named
+                for epoch, cut in each.items()
+            }
         if any(tip.epoch not in self._epochs for tip in tips):
             return None
         return self._limits_by(tips, key)

@@ -18,7 +18,7 @@ from tests.support.replication.home import Home, Session
 from tests.support.replication.mesh_stage import learn, settle, stage_of
 from tests.support.replication.small import LIMITS, small
 from tests.support.replication.small_stories import SmallStage
-from tests.support.run_house import pieces_for, shown_by, types
+from tests.support.run_house import event, pieces_for, shown_by, types
 
 END = 13
 NODE = f"~{key_mark(key('dora').public)}"
@@ -185,6 +185,32 @@ def test_logs_end_with_what_the_leave_names_in_whatever_order_all_comes(order: S
     assert anna.store.ends() == emil.store.ends() == fred.store.ends()
     assert shown_by(anna.store) == shown_by(emil.store) == shown_by(fred.store)
     assert {f"1.{seq}" for seq in range(1, END + 1)} <= set(types(fred.store.each()))
+
+
+@pytest.mark.parametrize("order", list(permutations(range(4)))[::4])
+def test_where_two_copies_of_a_home_leave_all_that_was_shown_stays_on_every_node(order: Sequence[int]) -> None:
+    mesh = MeshOfKeys()
+    stage, (anna, _, emil, fred), _ = stage_of(mesh, 4)
+    begin(stage, mesh, anna, emil, fred)
+    dora, copy = disk(END), disk(7)
+    copy.write(event(1_000, "of the copy", node=NODE), is_new_epoch=True)
+    give(anna, dora)
+    give(emil, copy)
+    shown = shown_by(anna.store) | shown_by(emil.store)
+    steps = [
+        lambda: stage.meet(fred, anna),
+        lambda: stage.meet(fred, emil),
+        lambda: learn(anna, mesh.leave("dora", (dora.tip(0, END),))),
+        lambda: learn(emil, mesh.leave("dora", (copy.tip(1, 1),))),
+    ]
+
+    for at in order:
+        steps[at]()
+    settle(stage, anna, emil, fred)
+
+    assert [home.troubles for home in (anna, emil, fred)] == [[]] * 3
+    assert [shown_by(home.store) for home in (anna, emil, fred)] == [shown] * 3
+    assert anna.store.ends() == emil.store.ends() == fred.store.ends()
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))
