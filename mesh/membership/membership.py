@@ -347,7 +347,7 @@ class Membership:
         if not was_met:
             session = self.sessions[key]
             news = Notice("connected", node_id, f"connected to {node_id} at {session.address}", who=session.host)
-            actions += [news, *self._dialling.on_connected(session.address)]
+            actions += [news, *self._dialling.on_connected(session.address, link.met_seconds)]
         return actions
 
     def _turn_away(self, member: Member, boot: str, now_seconds: float) -> list[Action]:

@@ -127,6 +127,22 @@ def test_a_static_address_without_an_answer_is_tried_when_a_node_of_that_host_co
     assert not any(isinstance(action, Redial) for action in node.greet(node.accept(), "y", address="10.0.0.1:38589"))
 
 
+def test_a_host_that_connects_and_drops_does_not_make_us_dial_at_its_pace() -> None:
+    node = OneNode(AT)
+    node.membership.on_begin()
+    node.close(f"static:{AT}", "refused")
+    redials = 0
+
+    for number in range(60):
+        node.now = float(number)
+        key = node.accept()
+        actions = node.greet(key, f"z{number % 3}", boot=f"run{number}", address="10.0.0.1:38588")
+        redials += sum(isinstance(action, Redial) for action in actions)
+        node.close(key)
+
+    assert 2 < redials < 10
+
+
 def test_another_node_may_answer_at_a_static_address() -> None:
     node = OneNode(STATIC)
     node.membership.on_begin()
