@@ -101,7 +101,7 @@ def fed(store: CheckedStore, names: Sequence[str], random: Random) -> CheckedSto
         things += pieces_for(DISKS[name].store, {})
     before: object = None
     while before != (before := (store.ends(), store.state, store.mesh_end())):
-        for _ in range(2):  # a way alone changes none of these
+        for _ in range(3):  # neither what may be a part of a way nor a way changes any of these
             random.shuffle(things)
             for thing in things:
                 deliver(store, thing)
