@@ -6,7 +6,7 @@ import pytest
 
 from mesh.membership.actions import Dial, Redial
 from mesh.membership.dialling.refusals import ANOTHER_MESH, THIS_NODE
-from mesh.membership.membership import GOODBYE, SURPLUS
+from mesh.membership.ended_sessions import GOODBYE, SURPLUS
 from tests.support.one_node import AT, STATIC, OneNode, closes, kinds, looks, notices
 
 # Static addresses
