@@ -48,13 +48,19 @@ def begin(stage: SmallStage, mesh: MeshOfKeys, *homes: Home) -> None:
         stage.quiet()
 
 
-def test_a_newcomer_gets_all_epochs_of_a_node_that_left_over_one_link_and_each_entry_once() -> None:
+def anna_with_all_of_dora() -> tuple[SmallStage, Home, Home, DiskOfKey, Sequence[tuple[Home, Home, Any]]]:
+    """Dora wrote three epochs and left; emil is a newcomer; and what is said."""
     mesh = MeshOfKeys()
     stage, (anna, _, emil), said = stage_of(mesh, 3)
     begin(stage, mesh, anna)
     dora = disk(12, 7, END)
     give(anna, dora)
     learn(anna, mesh.leave("dora", (dora.tip(2, END),)))
+    return stage, anna, emil, dora, said
+
+
+def test_a_newcomer_gets_all_epochs_of_a_node_that_left_over_one_link_and_each_entry_once() -> None:
+    stage, anna, emil, dora, said = anna_with_all_of_dora()
 
     stage.meet(anna, emil)
 
@@ -86,12 +92,7 @@ def test_who_had_a_part_of_many_epochs_when_its_leave_came_is_told_few_births_tw
 
 
 def test_births_go_with_the_next_way_where_the_way_of_one_epoch_was_shown_too_often() -> None:
-    mesh = MeshOfKeys()
-    stage, (anna, _, emil), said = stage_of(mesh, 3)
-    begin(stage, mesh, anna)
-    dora = disk(12, 7, END)
-    give(anna, dora)
-    learn(anna, mesh.leave("dora", (dora.tip(2, END),)))
+    stage, anna, emil, dora, said = anna_with_all_of_dora()
     asks = [Heads(dora.epochs[0], 1, ())] * MAX_LED
     emil.twist = lambda _, message: [message, *asks] if isinstance(message, Greeting) else [message]
 
@@ -102,13 +103,8 @@ def test_births_go_with_the_next_way_where_the_way_of_one_epoch_was_shown_too_of
 
 
 def test_a_newcomer_gets_them_from_a_release_that_shows_no_way() -> None:
-    mesh = MeshOfKeys()
-    stage, (anna, _, emil), _ = stage_of(mesh, 3)
+    stage, anna, emil, dora, _ = anna_with_all_of_dora()
     anna.twist = _without_ways
-    begin(stage, mesh, anna)
-    dora = disk(12, 7, END)
-    give(anna, dora)
-    learn(anna, mesh.leave("dora", (dora.tip(2, END),)))
 
     for _ in range(3):
         stage.meet(anna, emil)
