@@ -18,7 +18,7 @@ from mesh.actors.runtime.mailbox import Runtime
 from mesh.gateway.endpoints import DialOut, Endpoints, Listen
 from mesh.gateway.turned_away import TurnedAway
 from mesh.membership.actions import Notice
-from mesh.membership.failed_sessions import PAUSED
+from mesh.membership.ended_sessions import PAUSED
 from peers.transport.address import address_key
 
 

@@ -47,7 +47,8 @@ from mesh.membership.diagnosis.links import LinkRow
 from mesh.membership.diagnosis.rare_notices import RareNotices
 from mesh.membership.dialling.link_selection import Link
 from mesh.membership.dialling.refusals import ALONE_SECONDS, alone_sentence
-from mesh.membership.membership import GOODBYE, Membership
+from mesh.membership.ended_sessions import GOODBYE
+from mesh.membership.membership import Membership
 from mesh.membership.status import NO_DISCOVERY, Status, show_status
 from mesh.settings.config import Settings
 from peers.later import Later

@@ -27,7 +27,7 @@ from mesh.membership.diagnosis.clones import TAKEN, TAKEN_REASON
 from mesh.membership.diagnosis.links import LinkRow, link_row
 from mesh.membership.dialling.link_selection import gather_ms
 from mesh.membership.dialling.refusals import ANOTHER_MESH, CLONED, THIS_NODE
-from mesh.membership.failed_sessions import PAUSED
+from mesh.membership.ended_sessions import PAUSED
 from mesh.membership.membership import Membership
 from mesh.membership.session_record import NOTHING_KNOWN, LinkOutcome
 from mesh.settings.config import Settings

@@ -8,25 +8,19 @@ from dataclasses import replace
 from mesh.discovery.port import Sighting
 from mesh.membership.actions import Action, Notice
 from mesh.membership.diagnosis.black_holes import BlackHoles
-from mesh.membership.diagnosis.clones import CLONE_LOOK, OWN_DIAL, TAKEN, TAKEN_REASON, Clones, clone_notice
+from mesh.membership.diagnosis.clones import CLONE_LOOK, TAKEN, TAKEN_REASON, Clones, clone_notice
 from mesh.membership.diagnosis.contests import Contests
 from mesh.membership.diagnosis.other_meshes import OTHERS, OtherMeshes
 from mesh.membership.diagnosis.unreachable import Unreachable
 from mesh.membership.dialling.dialling import TRIALS_LOOK, Dialling
-from mesh.membership.dialling.link_selection import SECOND_DIAL_SECONDS, Link, surplus_links
+from mesh.membership.dialling.link_selection import Link, surplus_links
 from mesh.membership.dialling.refusals import CLONED, REFUSALS, THIS_NODE, refusal_sentence
-from mesh.membership.failed_sessions import PAUSED, FailedSessions
+from mesh.membership.ended_sessions import PAUSED, SURPLUS, EndedSessions
 from mesh.membership.known_hosts import KnownHosts
 from mesh.membership.member import Member, Members, greeted, is_renewed, moved
 from mesh.membership.restart_policy import Failures
 from mesh.membership.session_record import NOTHING_KNOWN, LinkOutcome, Session, Sessions
 from peers.limits import LimitHits, Limits
-
-GOODBYE = "goodbye"
-"""The reason with which a node that stops closes its sessions."""
-GOODBYE_LOOK_SECONDS = 1.0
-"""After a goodbye, a static address is dialled again this much later."""
-SURPLUS = "one connection is enough"
 
 
 class Membership:
@@ -58,11 +52,13 @@ class Membership:
         self._hosts = hosts or KnownHosts()
         self._hosts.set_static(self.static)
         self.refused_static = self._dialling.refused_static
-        self._failed_sessions = FailedSessions(self.members, self.sessions, self.failures, self._dialling)
         self._clones = Clones(node_id, instance, self.members, self.sessions)
         self._contests = Contests(self.sessions)
         self._black_holes = BlackHoles()
         self._unreachable = Unreachable()
+        self._ended = EndedSessions(
+            self.members, self.sessions, self.failures, self._dialling, self._clones, self._unreachable
+        )
         self._other_looks = {
             OTHERS: self.other_meshes.on_look,
             TRIALS_LOOK: self._dialling.on_trials_look,
@@ -213,44 +209,8 @@ class Membership:
         if session.other_node_id and session.other_node_id in self.members and outcome.confirmed is not None:
             since = now_seconds if outcome.behind_since_seconds is None else outcome.behind_since_seconds
             self.members.change(session.other_node_id, confirmed=outcome.confirmed, behind_since_seconds=since)
-        over = self._on_link_end(session, reason, now_seconds, note, cause, outcome)
+        over = self._ended.on_closed(session, reason, now_seconds, note, cause, outcome)
         return [*found, *over, *self._dialling.end_removed(key)]
-
-    def _on_link_end(
-        self, session: Session, reason: str, now_seconds: float, note: str, cause: str, outcome: LinkOutcome
-    ) -> list[Action]:
-        key = session.key
-        node_id = session.other_node_id or (session.subject if session.subject not in self.static else None)
-        if session.dialled and not session.is_closing:
-            self.sessions.change(
-                key, link=None, connection_id="", state="disconnected", was_synchronized=False, reason=reason
-            )
-        else:
-            del self.sessions[key]
-        if key == OWN_DIAL:
-            return self._clones.on_check_end(session, now_seconds)
-        if node_id is not None and self.sessions.met(node_id):
-            return self.sessions.close(self._dialling.needless_dials(node_id, ended=key), SURPLUS)
-        if session.is_closing:  # we closed it: no news, but its node and other ones may be dialled now
-            return [
-                *self.members.mark_broken(node_id, now_seconds),
-                *self._dialling.looks({node_id, session.subject}, SECOND_DIAL_SECONDS),
-                *self._dialling.next_trials(now_seconds),
-            ]
-        subject = self.static.get(session.subject, session.subject)
-        notes = self._unreachable.note(session.subject, self._dialling.unanswered(session), subject, reason)
-        if not notes and note and session.link is None:
-            notes = [Notice("note", node_id, note, cause or "a link", session.host)]
-        member = self.members.get(node_id or "")
-        if member is None:
-            return notes
-        self.members.change(member.node_id, reason=reason)
-        is_last_run = session.link is not None and session.link.boot == member.instance
-        if reason == GOODBYE and is_last_run and not member.is_cloned:  # its next run may have been sighted already
-            return self._on_goodbye(member.node_id, now_seconds)
-        if member.state == "found" and session.subject == node_id:
-            return [*notes, *self._dialling.on_trial_failed(session, now_seconds)]
-        return [*notes, *self._on_broken(member.node_id, reason, now_seconds, session, outcome)]
 
     def on_refused(self, key: str, other_node_id: str | None, why: str, now_seconds: float) -> list[Action]:
         """One end refused the other for good, as `why` says: do not dial it until something about it changes, or a retry."""
@@ -281,7 +241,7 @@ class Membership:
             return self.on_closed(key, why, now_seconds)
         del self.sessions[key]
         self._contests.on_link_end(key)
-        return self._failed_sessions.on_failed(session, why, now_seconds, share)
+        return self._ended.on_failed(session, why, now_seconds, share)
 
     def on_look(self, subject: str, now_seconds: float) -> list[Action]:
         """A `LookAgain` action for `subject` is due: a suspect node may be lost by now, or a node may be dialled."""
@@ -347,7 +307,7 @@ class Membership:
         if not was_met:
             session = self.sessions[key]
             news = Notice("connected", node_id, f"connected to {node_id} at {session.address}", who=session.host)
-            actions += [news, *self._dialling.on_connected(session.address)]
+            actions += [news, *self._dialling.on_connected(session.address, link.met_seconds)]
         return actions
 
     def _turn_away(self, member: Member, boot: str, now_seconds: float) -> list[Action]:
@@ -360,26 +320,6 @@ class Membership:
         if news:
             self._dialling.end_backoff(before.node_id)  # its links were brief because the two machines took turns
         return news
-
-    def _on_goodbye(self, node_id: str, now_seconds: float) -> list[Action]:
-        self.members.move(node_id, "goodbye", now_seconds)
-        idle = [key for key in self._dialling.idle_dials(node_id) if self.sessions[key].subject not in self.static]
-        return [
-            *self.sessions.close(idle, "left"),
-            Notice("left", node_id, f"{node_id} said goodbye"),
-            *self._dialling.looks({node_id}, GOODBYE_LOOK_SECONDS),
-        ]
-
-    def _on_broken(
-        self, node_id: str, reason: str, now_seconds: float, session: Session, outcome: LinkOutcome
-    ) -> list[Action]:
-        actions = self.members.mark_broken(node_id, now_seconds)
-        if session.link is None:
-            return actions
-        lasted = None if reason == SURPLUS else 0.0 if outcome.is_stalled else now_seconds - session.link.met_seconds
-        text = f"lost the connection to {node_id}" + (f": {reason}" if reason else "")
-        notice = Notice("disconnected", node_id, text, who=session.host)
-        return [notice, *actions, *self._dialling.on_link_end(node_id, lasted, now_seconds)]
 
     def _on_answer(self, subject: str) -> None:
         """A node or static address answered, or something about it changed: earlier failures to reach it do not count."""

@@ -18,7 +18,7 @@ from peers.codec.messages import Count
 from peers.codec.run_messages import NODE_FRAME_BYTES
 
 ARCHIVE_VERSION = 1
-"""Rises with each change of the records, or of what is in them."""
+"""Rises with each change of the records, or of what is in them, that earlier releases do not read over."""
 _BEGINNING = b'{"archive":'
 _END = b"end "
 _MAX_DIGITS = len(str(NODE_FRAME_BYTES))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 from peers.events.dot import Epoch
 from peers.events.epoch import key_mark
 from peers.facts.fact import Certificate, Fact, FactId, Leave, Revocation, Tip
+from peers.facts.fact_set import MAX_LEAVES
 
 KeyState = Literal["member", "revoked", "left", "void"]
 """`void`: by certificates of a revoked admin alone."""
@@ -38,7 +39,7 @@ class Roster:
     - Of an admin that is revoked all facts are void, but those that its revocations let stand.
     - A key that is revoked, or has left, is not in the mesh, whatever certificates it has.
     - A key that says several times how much of it counts when it left has only what all of these name alike: else it could
-      go on writing, and leave again.
+      go on writing, and leave again. One that says so as often as a set takes it has nothing: others may know other ones.
     """
 
     def __init__(self, mesh: bytes, facts: Iterable[Fact]) -> None:
@@ -125,6 +126,9 @@ class Roster:
                 self.leaves.setdefault(key, set()).add(end.cut)
             for tip in end.cut:
                 cuts[key][tip.epoch] = max(tip, cuts[key].get(tip.epoch, tip))
+        for key, count in Counter([end.signer for end in ends if isinstance(end, Leave)]).items():
+            if count >= MAX_LEAVES and key in self.leaves:
+                self.leaves[key].add(())
         rows: dict[bytes, RosterRow] = {}
         holding = [fact for fact in certificates if fact.id not in self.void]
         for fact in [*holding, *certificates]:

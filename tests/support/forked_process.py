@@ -45,6 +45,7 @@ class ForkedProcess(subprocess.Popen[Any]):
     _ended: int | None = None
     """A descriptor of a forked process that is readable once it has ended; None before, and when it is reaped."""
     _is_forked = False
+    _reaping = threading.Lock()
 
     def _execute_child(self, args: Any, executable: Any, *how: Any) -> None:  # type: ignore[override]
         namespaces, folder, words = _entered([args] if isinstance(args, str) else [*map(os.fspath, args)])
@@ -70,16 +71,16 @@ class ForkedProcess(subprocess.Popen[Any]):
         finally:
             self._close_pipe_fds(*streams)  # type: ignore[attr-defined]
 
-    def _internal_poll(self, *how: Any, **more: Any) -> int | None:  # type: ignore[override]
+    def poll(self) -> int | None:
         if not self._is_forked:
-            return super()._internal_poll(*how, **more)  # type: ignore[misc, no-any-return]
+            return super().poll()
         if self.returncode is None and self._has_ended(0):
             self._reap()
         return self.returncode
 
-    def _wait(self, timeout: float | None) -> int:  # type: ignore[override]
+    def wait(self, timeout: float | None = None) -> int:
         if not self._is_forked:
-            return super()._wait(timeout=timeout)  # type: ignore[misc, no-any-return]
+            return super().wait(timeout)
         if self.returncode is None:
             if not self._has_ended(timeout):
                 assert timeout is not None
@@ -94,7 +95,7 @@ class ForkedProcess(subprocess.Popen[Any]):
         return bool(poll.poll(None if seconds is None else max(0.0, seconds * 1000)))
 
     def _reap(self) -> None:
-        with self._waitpid_lock:  # type: ignore[attr-defined]
+        with self._reaping:
             if self._ended is not None:
                 self.returncode = os.waitstatus_to_exitcode(_SERVER.ask({"reap": self.pid}))
                 os.close(self._ended)

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from mesh.lab import Cluster, Room
 from mesh.lab.simulation.storage import StoreKind
+from peers.events.entry import Entry, encode_event
 from peers.events.epoch import NONCE_BYTES
 from peers.events.signature import KeySigner
-from peers.stores.run_store import Pen
+from peers.stores.run_store import Pen, RunStore
 
 PEN = Pen(KeySigner.from_seed(bytes(32)), lambda: bytes(NONCE_BYTES))
+
+
+def append(name: str) -> Callable[[RunStore], str]:
+    """Work that stores an event of type `name`."""
+
+    def work(store: RunStore) -> str:
+        store.append([Entry((1, name, 0), 1, encode_event({"type": name}))], PEN)
+        return name
+
+    return work
+
+
+def fail(_: RunStore) -> str:
+    raise ValueError("broken work")
 
 
 def start_two(house: Cluster) -> tuple[Room, Room]:

@@ -15,7 +15,7 @@ from typing import Any
 from mesh.discovery.port import Sighting
 from mesh.membership.actions import Action, Ask, Close, Dial, LookAgain, Notice, Redial, Requery
 from mesh.membership.dialling.link_selection import Link
-from mesh.membership.membership import GOODBYE
+from mesh.membership.ended_sessions import GOODBYE
 from tests.support.one_node import membership
 
 REDIAL_SECONDS = 0.5

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from itertools import count
 from pathlib import Path
 
 from mesh.bench.attacks.host import HostileHost
-from mesh.bench.attacks.raw_socket import Opcode, RawSocket, frame
+from mesh.bench.attacks.raw_socket import RawSocket, frame
 from mesh.gateway.clients.tokens import Tokens
 
 USER = "hostile"
@@ -20,37 +19,6 @@ NODE_ID = f"{USER}:1:a"
 PROTOCOL = 5
 MESSAGES_AT_ONCE = 50
 JUNK_TEXT = "x" * 100
-
-
-class HostileClient:
-    """A connection to the clients' door that greets as clients do. It answers pings and confirms events."""
-
-    def __init__(self, socket: RawSocket) -> None:
-        self.socket = socket
-        self._reading: asyncio.Task[None] | None = None
-
-    @classmethod
-    async def greet(cls, host: HostileHost) -> HostileClient:
-        """A new one that was let in. Raises OSError."""
-        client = cls(await host.web_socket(host.target.clients))
-        await client.socket.send(frame(_text("connect", PROTOCOL, NODE_ID, 0, {"token": host.target.token})))
-        while not (answer := await client.socket.read_frame())[1].startswith(b'["connected"'):
-            if answer[0] == Opcode.CLOSE or answer[1].startswith(b'["error"'):
-                host.drop(client.socket)
-                raise ConnectionRefusedError("not let in")
-        client._reading = asyncio.create_task(client.socket.read_all(client._answer))
-        return client
-
-    def close(self) -> None:
-        if self._reading is not None:
-            self._reading.cancel()
-        self.socket.close()
-
-    def _answer(self, text: bytes) -> None:
-        if text.startswith(b'["ping"'):
-            self.socket.post(frame(_text("pong", 0)))
-        elif text.startswith(b'["sync"'):
-            self.socket.post(frame(_text("synced", json.loads(text)[1])))
 
 
 def client_token(home: Path) -> str:
@@ -74,13 +42,27 @@ async def client_empty(host: HostileHost) -> None:
 
 
 async def _flood(host: HostileHost, frames: Iterator[bytes]) -> None:
-    async def send(client: HostileClient) -> None:
-        await client.socket.send(b"".join([next(frames) for _ in range(MESSAGES_AT_ONCE)]))
+    async def send(client: RawSocket) -> None:
+        await client.send(b"".join([next(frames) for _ in range(MESSAGES_AT_ONCE)]))
 
-    async def greet() -> HostileClient:
-        return await HostileClient.greet(host)
+    await host.repeat(send, partial(_greet, host))
 
-    await host.repeat(send, greet)
+
+async def _greet(host: HostileHost) -> RawSocket:
+    """A connection to the clients' door that was let in, answers pings and confirms events. Raises OSError."""
+    client = await host.web_socket(host.target.clients)
+    await client.send(frame(_text("connect", PROTOCOL, NODE_ID, 0, {"token": host.target.token})))
+    if not await client.is_let_in(partial(_answer, client)):
+        host.drop(client)
+        raise ConnectionRefusedError("not let in")
+    return client
+
+
+def _answer(client: RawSocket, text: bytes) -> None:
+    if text.startswith(b'["ping"'):
+        client.post(frame(_text("pong", 0)))
+    elif text.startswith(b'["sync"'):
+        client.post(frame(_text("synced", json.loads(text)[1])))
 
 
 def _sync(kind: str, added: int, n: int) -> bytes:

@@ -9,7 +9,7 @@ import time
 from functools import partial
 from itertools import count
 
-from mesh.bench.attacks.raw_socket import Opcode, RawSocket, frame
+from mesh.bench.attacks.raw_socket import RawSocket, frame
 from mesh.settings.config import DEFAULT_MESH
 from peers.codec.messages import Message
 from peers.codec.pieces import RawPiece, raw_piece
@@ -47,7 +47,6 @@ class HostileMember:
 
     def __init__(self, socket: RawSocket) -> None:
         self.socket = socket
-        self._reading: asyncio.Task[None] | None = None
         self._room = asyncio.Semaphore(WINDOW)
         self._number = self._confirmed = 0
         """Of the messages with entries, which was the last one sent, and confirmed."""
@@ -59,13 +58,8 @@ class HostileMember:
         parts = Reconciliation(Ends({}).snapshot(), [], is_dialling=True)
         greeting = Greeting(boot=boot, connection="c1", held=(), key=key, newest=parts.newest, rest=parts.rest)
         await self.tell(RunConnect(WIRE, node_id, 0, RunOptions(token=mesh, runs=greeting)))
-        while True:
-            opcode, payload = await self.socket.read_frame()
-            if opcode == Opcode.CLOSE or payload.startswith(b'["error"'):
-                return False
-            if payload.startswith(b'["connected"'):
-                self._reading = asyncio.create_task(self._read())
-                return True
+        # Who waits for room finds the link lost when it ends.
+        return await self.socket.is_let_in(self._answer, self._room.release)
 
     async def tell(self, message: Message) -> None:
         """Send a message of nodes."""
@@ -78,8 +72,6 @@ class HostileMember:
         await self.socket.send(text_of(Pieces(self._number, *written)))
 
     def close(self) -> None:
-        if self._reading is not None:
-            self._reading.cancel()
         self.socket.close()
 
     def _answer(self, text: bytes) -> None:
@@ -91,10 +83,6 @@ class HostileMember:
             for _ in range(self._confirmed, int(found[1])):
                 self._room.release()
             self._confirmed = int(found[1])
-
-    async def _read(self) -> None:
-        await self.socket.read_all(self._answer)
-        self._room.release()  # who waits for it finds the link lost
 
 
 def text_of(message: Message) -> bytes:

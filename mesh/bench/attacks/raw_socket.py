@@ -79,6 +79,7 @@ class RawSocket:
         self.address = address
         self._reader, self._writer = reader, writer
         self._on_sent = on_sent
+        self._reading: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(cls, address: str, source: str, on_sent: Callable[[int], None]) -> RawSocket:
@@ -132,6 +133,17 @@ class RawSocket:
             return first & 0x0F, await self._reader.readexactly(size)
         except asyncio.IncompleteReadError as error:
             raise ConnectionResetError("closed") from error
+
+    async def is_let_in(self, on_text: Callable[[bytes], None], on_end: Callable[[], None] = lambda: None) -> bool:
+        """Whether the other end greets too: then texts that come from now on go to `on_text`, until it closes."""
+        while True:
+            opcode, payload = await self.read_frame()
+            if opcode == Opcode.CLOSE or payload.startswith(b'["error"'):
+                return False
+            if payload.startswith(b'["connected"'):
+                self._reading = asyncio.create_task(self.read_all(on_text))
+                self._reading.add_done_callback(lambda _: on_end())
+                return True
 
     async def read_all(self, on_text: Callable[[bytes], None]) -> None:
         """Read until the other end closes, and close then."""

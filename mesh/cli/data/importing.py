@@ -109,7 +109,7 @@ def _import_archive(
                 progress.at(entries, done=file_position(source.fileno()))
                 if taken.bad:
                     raise ValueError(f"{taken.bad}: take another copy of it")
-            # Entries below the cut of a key are taken only once it is known that they lead there: when all were seen.
+            # Of a key that has left, archives of earlier releases do not say before its entries that they lead to its cut.
             goes_on = begin is not None and bool(left.keys() - {"stranger"}) and left != before
             if goes_on and begin is not None:
                 source.seek(begin)

@@ -90,18 +90,22 @@ class Dialling:
         """`consider` each of them, in this order."""
         return [action for subject in subjects for action in self.consider(subject, now_seconds)]
 
-    def on_connected(self, address: str) -> list[Action]:
+    def on_connected(self, address: str, now_seconds: float) -> list[Action]:
         """A node has connected from `address`: static addresses of its host at which no node has answered are tried at once.
 
         One may be that of this node, which could not be dialled before it ran: then that is known, and no dial of it goes on.
+        Each time counts as a brief link with that host, which may drop its connections: else we would dial at its pace.
         """
         host = address_key(address)
-        waiting = [session.subject for session in self._sessions.strange_dials() if session.subject in self.static]
-        return [
-            Redial(f"{STATIC}{static}", (static,))
-            for static in waiting
-            if self.static[static] is None and address_key(static) == host != UNKNOWN_KEY
+        waiting = [
+            session.subject
+            for session in self._sessions.strange_dials()
+            if self.static.get(session.subject, "") is None and address_key(session.subject) == host != UNKNOWN_KEY
         ]
+        if not waiting or self._backoff.is_paused(host, now_seconds):
+            return []
+        self._backoff.on_link_end(host, 0.0, now_seconds)
+        return [Redial(f"{STATIC}{static}", (static,)) for static in waiting]
 
     def on_sighting(self, member: Member, now_seconds: float) -> list[Action]:
         """A node was announced: dial it now or soon, or let the dial that waits try the addresses at once."""

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from peers.codec.encoded import EncodedPieces
-from peers.codec.run_messages import FACTS_BYTES, MAX_FACTS, Facts, Fill, Pieces, Prove, fill_groups, piece_groups
+from peers.codec.run_messages import Facts, Fill, Pieces, Prove, ShowWay, fact_groups, fill_groups, piece_groups
 from peers.codec.runs import RunProtocol
 from peers.errors import SyncError
 from peers.events.columns import events_of
 from peers.events.dot import Epoch
 from peers.events.entry import Entry
+from peers.events.epoch import Birth
 from peers.events.leaf import leaves_of
 from peers.events.piece import Piece
 from peers.events.proof import Block, Proof
 from peers.protocol.runs.fact_exchange import learn_facts
+from peers.protocol.runs.fork_search import needed_way
 from peers.stores.run_store import RunStore
 from peers.stores.taken import Taken
 
@@ -27,7 +31,18 @@ MAX_HEIRS = 400
 _BAD_FACT = "a fact of the mesh in it is not what was signed"
 _BAD_PROOF = "the proof of a fork in it does not hold"
 _CHANGED = "an entry in it is not what its writer signed"
-Archived = Facts | Prove | Pieces | Fill
+Archived = Facts | Prove | Pieces | Fill | ShowWay
+
+
+class _WayRecord(Facts, frozen=True, tag="facts"):
+    """A way to an epoch of a key that has left, before its entries. Earlier releases read a list of no facts, and take what is
+    in an archive when it comes twice.
+    """
+
+    way: ShowWay | None = None
+
+
+_decode_way = msgspec.json.Decoder(_WayRecord).decode
 
 
 def frames_of(store: RunStore) -> Iterator[tuple[bytes, int]]:
@@ -37,9 +52,8 @@ def frames_of(store: RunStore) -> Iterator[tuple[bytes, int]]:
     Raises StoreError, also for an entry that is not what was signed.
     """
     encode = RunProtocol().encode
-    facts = [fact.data for fact in store.facts()]
-    for some in _groups_of(facts):
-        yield encode(Facts(some)), 0
+    for facts in fact_groups(store.facts()):
+        yield encode(Facts(facts)), 0
     for epoch, end in store.ends().items():
         proof = store.proof(epoch) if end.mark else None
         if proof is not None:
@@ -47,23 +61,13 @@ def frames_of(store: RunStore) -> Iterator[tuple[bytes, int]]:
     encoded = EncodedPieces()
     group: list[Piece] = []
     told: set[Epoch] = set()
+    heirs: list[Birth] = []
     for piece in _pieces_of(store):
         group.append(piece)
         if len(group) == WALK_PIECES:
-            yield from _frames(group, encoded, told, store)
+            yield from _frames(group, encoded, told, heirs, store)
             group.clear()
-    yield from _frames(group, encoded, told, store)
-
-
-def _groups_of(facts: Sequence[bytes]) -> Iterator[tuple[bytes, ...]]:
-    group: list[bytes] = []
-    for fact in facts:
-        if group and (len(group) == MAX_FACTS or sum(map(len, group)) + len(fact) > FACTS_BYTES):
-            yield tuple(group)
-            group = []
-        group.append(fact)
-    if group:
-        yield tuple(group)
+    yield from _frames(group, encoded, told, heirs, store)
 
 
 def _pieces_of(store: RunStore) -> Iterator[Piece]:
@@ -83,22 +87,23 @@ def _pieces_of(store: RunStore) -> Iterator[Piece]:
 
 
 def _frames(
-    pieces: Sequence[Piece], encoded: EncodedPieces, told: set[Epoch], store: RunStore
+    pieces: Sequence[Piece], encoded: EncodedPieces, told: set[Epoch], heirs: list[Birth], store: RunStore
 ) -> Iterator[tuple[bytes, int]]:
-    """Of these pieces; what one has no room for comes after it. Births are there also of epochs that went on from these, but
-    for those that were `told`.
+    """Of these pieces; what one has no room for comes after it. Before them come ways, with births but for those that were
+    `told`; `heirs` are those that earlier releases have not got yet.
     """
     encode = RunProtocol().encode
     raws = [encoded.of(piece) for piece in pieces]
     births = {piece.epoch: piece.birth for piece in pieces}
     for group in piece_groups(raws):
-        heirs: list[Epoch] = []
         for raw in group:
-            if raw.start == 1 and len(heirs) < MAX_HEIRS:
-                heirs += store.heirs(raw.epoch, told)[: MAX_HEIRS - len(heirs)]
-                told.update(heirs)
-        named = {heir: birth for heir in heirs if (birth := store.birth(heir)) is not None}
-        named |= {raw.epoch: births[raw.epoch] for raw in group}
+            shown = needed_way(raw.epoch, 0, told, store) if raw.start == 1 else None
+            if shown is not None:
+                told.update([birth.epoch for birth in shown.births])
+                heirs += shown.births
+                yield from [(encode(_WayRecord((), way=message)), 0) for message in shown.messages()]
+        named = {birth.epoch: birth for birth in heirs[:MAX_HEIRS]} | {raw.epoch: births[raw.epoch] for raw in group}
+        del heirs[:MAX_HEIRS]
         yield encode(Pieces(0, tuple(named.values()), group)), sum([len(raw.kinds) for raw in group])
     left_out = [
         ((piece.epoch, piece.start + at), item)
@@ -143,7 +148,9 @@ class ArchivedFrames:
         for frame in frames:
             try:
                 message = protocol.decode(frame)
-            except SyncError as error:
+                if isinstance(message, Facts):
+                    message = _decode_way(frame).way or message
+            except (SyncError, ValueError) as error:
                 raise ValueError(f"a record cannot be read ({error}): take another copy of the archive") from None
             if not isinstance(message, Archived):
                 raise ValueError("a record does not belong into an archive: take another copy of it")
@@ -180,14 +187,17 @@ class ArchivedFrames:
         return takens
 
     def _met(self, message: Archived, store: RunStore) -> Iterator[Taken]:
-        if isinstance(message, Pieces) and store.roster() is not None:
-            yield store.meet(message.births)
+        if isinstance(message, Pieces | ShowWay) and store.roster() is not None:
+            births = message.births if isinstance(message, Pieces) else list(map(Birth.decode, message.births))
+            yield store.meet(births)
 
     def _take(self, message: Archived, store: RunStore, clock_ms: int) -> Taken:
         if isinstance(message, Facts):
             return learn_facts(message, [], store)
         if isinstance(message, Fill):
             return store.fill(message.events)
+        if isinstance(message, ShowWay):
+            return store.follow(message.way)
         if isinstance(message, Prove):
             try:
                 return store.prove(Proof.decode(message.proof))

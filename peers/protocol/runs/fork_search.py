@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -68,8 +69,7 @@ class ForkSearch:
         """Those of which a piece came that did not fit, though it was signed; and our end then."""
         self._earlier: dict[Epoch, EpochEnd] = {}
         """Ends of the other end that are not compared yet: heads of entries before our own ends."""
-
-        self._led: dict[Epoch, int] = {}
+        self._led: Counter[Epoch] = Counter()
         """How often ways were looked for."""
         self.other_reads_ways = False
 
@@ -166,8 +166,8 @@ class ForkSearch:
             if message.epoch in self._suspected:
                 self._say_heads(message.epoch, message.before)
             return
-        may_lead = self._may_lead(message.epoch)
-        self._led[message.epoch] = self._led.get(message.epoch, 0) + may_lead
+        may_lead = self.may_lead(message.epoch)
+        self._led[message.epoch] += may_lead
         self._role.read(partial(_shown, message, may_lead), partial(self._on_shown, message.epoch))
 
     def _on_shown(self, epoch: Epoch, shown: FoundBlocks | None) -> None:
@@ -185,26 +185,30 @@ class ForkSearch:
 
     def lead(self, epoch: Epoch, theirs: EpochEnd) -> None:
         """Show the way to the limit of an epoch, if that is known here, to an end for which a fork cuts it at `theirs`."""
-        if self._may_lead(epoch):
-            self._led[epoch] = self._led.get(epoch, 0) + 1
+        if self.may_lead(epoch):
+            self._led[epoch] += 1
             self._role.read(partial(_way, epoch, theirs.seq), self._on_way)
 
     def lead_anew(self, message: RunHave) -> None:
         """Nothing of an epoch counts any more at the other end: show it the way, if its key has left, and it waits for that."""
         told: set[Epoch] = set()
         for epoch, end in message.ends.items():
-            if end == NOTHING and epoch in self._role.ends and epoch not in message.anew and self._may_lead(epoch):
-                self._role.read(partial(_needed_anew, epoch, told), self.send_way)
+            if end == NOTHING and epoch in self._role.ends and epoch not in message.anew and self.may_lead(epoch):
+                self._led[epoch] += 1
+                self._role.read(partial(_needed_anew, epoch, told), self._on_needed)
 
-    def send_way(self, shown: ShownWay | None) -> None:
-        """The other end takes pieces only along it."""
-        if shown is not None and self._may_lead(shown.way.epoch):
-            self._led[shown.way.epoch] = self._led.get(shown.way.epoch, 0) + 1
-            for message in shown.messages():
-                self._role.send(message)
+    def send_way(self, shown: ShownWay) -> None:
+        """The other end takes pieces only along it. `may_lead` is asked before it is read: what it tells is not told again."""
+        self._led[shown.way.epoch] += 1
+        self._on_needed(shown)
 
-    def _may_lead(self, epoch: Epoch) -> bool:
-        return self.other_reads_ways and self._led.get(epoch, 0) < MAX_LED
+    def may_lead(self, epoch: Epoch) -> bool:
+        """Whether the way of an epoch may be looked for once more."""
+        return self.other_reads_ways and self._led[epoch] < MAX_LED
+
+    def _on_needed(self, shown: ShownWay | None) -> None:
+        for message in shown.messages() if shown is not None else ():
+            self._role.send(message)
 
     def _on_way(self, way: Way | None) -> None:
         if way is not None:

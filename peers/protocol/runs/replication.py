@@ -6,11 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from msgspec.structs import replace
-
 from peers.codec.messages import Synced
 from peers.codec.run_messages import (
-    MAX_SPANS,
     Decline,
     Facts,
     Fill,
@@ -22,8 +19,6 @@ from peers.codec.run_messages import (
     SayHollow,
     ShowBlocks,
     ShowWay,
-    Span,
-    WantedEvents,
     Yours,
 )
 from peers.events.dot import Dot, Epoch
@@ -34,16 +29,13 @@ from peers.protocol.runs.fact_exchange import FactExchange
 from peers.protocol.runs.fork_search import ForkSearch
 from peers.protocol.runs.other_end import OtherEnd, SendWindow
 from peers.protocol.runs.role import BadPeer, RunRole
-from peers.protocol.runs.said import Said, hollow_spans, read_said
+from peers.protocol.runs.said import Said, read_said
 from peers.protocol.runs.sending import Sending
 from peers.protocol.runs.taking import Taking
 from peers.protocol.runs.untold import Untold
 from peers.protocol.runs.wants import Wants
 from peers.stores.run_store import RunStore
 from peers.stores.taken import Limited, Taken
-
-MAX_GREETED_SPANS = 64
-"""Spans of hollow entries in a greeting: about 4 KB of the 16 that a stranger may send. More are said after it."""
 
 RunWords = (
     Same
@@ -84,21 +76,10 @@ class Replication:
         self._window = SendWindow(role)
         self._facts = FactExchange(role, self._window, self.go_on)
         self._forks = ForkSearch(role, self.other)
-        self._wants = Wants(role, self._window, self._check_served)
+        self._wants = Wants(role, self._window)
         self._sending = Sending(role, self.other, self._window, self._wants, self._forks)
         self._taking = Taking(role, self.other, self._forks)
         self._reconciliation: Reconciliation | None = None
-        self._hollow = self._their_hollow = WantedEvents.of(())
-        """The hollow entries of this end and of the other one, as the greetings name them."""
-        self._hollow_spans: list[Span] = []
-        """All our hollow entries, also those that the greeting has no room for."""
-        self._unheard = 0
-        """Entries that the other end wants and has not named yet, though it was asked."""
-        self._is_serving = False
-        """Whether the other end still has to get events that it wanted at its greeting."""
-        self._wants_unknown = False
-        """Whether the other end wants events, but its greeting did not name them."""
-        self._has_said_hollow = False
         self._last_position = 0
         """The last position of our log at our greeting."""
         self._is_met = False
@@ -161,7 +142,7 @@ class Replication:
         if self._is_met:
             raise BadPeer("it greeted twice")
         self._is_met = True
-        self._their_hollow = greeting.hollow or self._their_hollow
+        self._wants.meet(greeting.hollow)
         self._forks.other_reads_ways = greeting.reads_ways
         self._look_at_own(greeting.yours)
         self._facts.meet(greeting.facts)
@@ -171,9 +152,6 @@ class Replication:
     def _greet(self, then: Callable[[Greeting], None], names: dict[str, Any], said: Said) -> None:
         reconciliation = Reconciliation(self._role.ends.snapshot(), said.newest, is_dialling=self._is_dialling)
         self._reconciliation = reconciliation
-        fits = len(said.hollow_spans) <= MAX_GREETED_SPANS
-        self._hollow = said.hollow if fits else replace(said.hollow, spans=())
-        self._hollow_spans = said.hollow_spans
         self._last_position = said.last_position
         self._facts.greet(said.facts, said.fact_ids)
         then(
@@ -181,7 +159,7 @@ class Replication:
                 newest=reconciliation.newest,
                 rest=reconciliation.rest,
                 yours=said.yours,
-                hollow=self._hollow if self._hollow.count else None,
+                hollow=self._wants.greet(said),
                 last_position=said.last_position,
                 facts=said.facts,
                 reads_ways=True,
@@ -230,32 +208,9 @@ class Replication:
         self._proven.clear()
         if self._forks.look(exceptions):
             self._forks.compare()
-        self._compare_hollow()
+        self._wants.compare()
         self._sending.begin(lacked, self._last_position)
         self.go_on()
-
-    def _compare_hollow(self) -> None:
-        """Ask for the hollow entries that their greeting had no room to name, unless both ends have the same or none is new."""
-        theirs = self._their_hollow
-        is_same = self._hollow.digest == theirs.digest
-        self._wants.call(self._hollow_spans if is_same else theirs.spans)
-        self._hollow_spans = []
-        is_named = is_same or theirs.count == 0 or bool(theirs.spans)
-        self._wants_unknown = not is_named
-        self._is_serving = is_named or self._role.is_news(theirs.digest)
-        if self._is_serving:
-            self._ask_hollow()
-
-    def _ask_hollow(self) -> None:
-        """Ask what the other end wants, if that is not known."""
-        if self._wants_unknown:
-            self._wants_unknown = False
-            self._unheard = self._their_hollow.count
-            self._role.send(SayHollow())
-
-    def _say_hollow(self, spans: list[Span]) -> None:
-        for at in range(0, len(spans), MAX_SPANS):
-            self._role.send(RunHave({}, tuple(spans[at : at + MAX_SPANS])))
 
     # Messages
 
@@ -277,10 +232,7 @@ class Replication:
         elif isinstance(message, Heads):
             self._forks.heads(message)
         elif isinstance(message, SayHollow):
-            if self._has_said_hollow:
-                raise BadPeer("it asked twice what is hollow here")
-            self._has_said_hollow = True
-            self._role.read(hollow_spans, self._say_hollow)
+            self._wants.say()
         elif isinstance(message, Decline):
             self._on_declined(frozenset(message.keys))
 
@@ -290,9 +242,7 @@ class Replication:
             self.other.anew(epoch, message.ends.get(epoch, NOTHING))
         if message.anew:
             self._sending.readmit(())
-        self._wants.end(message.filled)
-        self._wants.call(message.hollow)
-        self._unheard -= sum([last - first + 1 for _, first, last in message.hollow])
+        self._wants.hear(message)
         if self.other.view is not None:
             self._behind.update(epoch for epoch in message.ends if self._lacked_of(epoch))
             self._forks.lead_anew(message)
@@ -350,7 +300,7 @@ class Replication:
             for epoch in taken.proven:
                 self._forks.prove(epoch)
         if self._untold.filled:
-            self._ask_hollow()
+            self._wants.ask()
         if self._untold.hollow or self._untold.filled:
             self.tell()
         elif self._untold.ends:
@@ -385,12 +335,7 @@ class Replication:
         if self.other.view is not None:
             self._wants.go_on()
             self._sending.go_on()
-            self._check_served()
-
-    def _check_served(self) -> None:
-        if self._is_serving and self._unheard <= 0 and self._wants.is_done and not self._window.count:
-            self._is_serving = False
-            self._role.on_served(self._their_hollow.digest)
+            self._wants.check_served()
 
 
 def _leave(epoch: Epoch, store: RunStore) -> Sequence[Taken]:

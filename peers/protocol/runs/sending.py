@@ -193,9 +193,8 @@ class Sending:
         self, due: Sequence[Change], has: Mapping[Epoch, int], until: int, changes: Sequence[Change]
     ) -> None:
         """`has` says of the epochs of `due` how far the other end has them."""
-        page = partial(
-            _page, due, has, until, self._role.page_bytes(), frozenset(self._led), frozenset(self._told_births)
-        )
+        led = frozenset([epoch for epoch in has if epoch in self._led or not self._forks.may_lead(epoch)])
+        page = partial(_page, due, has, until, self._role.page_bytes(), led, frozenset(self._told_births))
         self._role.read(page, partial(self._on_page, changes))
 
     def _on_page(self, changes: Sequence[Change], page: RunPage) -> None:

@@ -1,17 +1,22 @@
-"""Wants: the entries that the other end of a link calls hollow, and the events that it gets for them."""
+"""Wants: what the two ends of a link call hollow, and the events that the other end gets for its entries."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
-from peers.codec.run_messages import MAX_FILLED, Fill, Span
+from msgspec.structs import replace
+
+from peers.codec.run_messages import MAX_FILLED, MAX_SPANS, Fill, RunHave, SayHollow, Span, WantedEvents
 from peers.events.dot import Dot, Epoch
 from peers.events.entry import Entry
 from peers.protocol.runs.other_end import Ranges, SendWindow, ranges_with, ranges_within, ranges_without
 from peers.protocol.runs.role import BadPeer, RunRole
+from peers.protocol.runs.said import Said, hollow_spans
 from peers.stores.run_store import RunStore
 
+MAX_GREETED_SPANS = 64
+"""Spans of hollow entries in a greeting: about 4 KB of the 16 that a stranger may send. More are said after it."""
 MAX_WANTED = 16_384
 """Spans that are kept of what the other end wants, about 2 MB. What it says beyond it is looked up once, and not kept."""
 FILL_BYTES = 1_000
@@ -23,20 +28,85 @@ LOOKED_UP = 16
 class Wants:
     """Each span that is called hollow is looked up once; and again where the walk meets entries of it that came since."""
 
-    def __init__(self, role: RunRole, window: SendWindow, on_looked_up: Callable[[], None]) -> None:
-        """`on_looked_up` is called after each look."""
+    def __init__(self, role: RunRole, window: SendWindow) -> None:
         self._role = role
         self._window = window
         self._wanted: dict[Epoch, Ranges] = {}
         self._count = 0
         self._todo: list[Span] = []
         self._is_asking = False
-        self._on_looked_up = on_looked_up
+        self._ours = self._theirs = WantedEvents.of(())
+        """The hollow entries of this end and of the other one, as the greetings name them."""
+        self._our_spans: list[Span] = []
+        """All our hollow entries, also those that the greeting has no room for."""
+        self._unheard = 0
+        """Entries that the other end wants and has not named yet, though it was asked."""
+        self._is_serving = False
+        """Whether the other end still has to get events that it wanted at its greeting."""
+        self._is_unknown = False
+        """Whether the other end wants events, but its greeting did not name them."""
+        self._has_said = False
 
     @property
     def is_done(self) -> bool:
         """Whether all that can be given was sent."""
         return not self._todo and not self._is_asking
+
+    # What is hollow
+
+    def greet(self, said: Said) -> WantedEvents | None:
+        """What our greeting names."""
+        fits = len(said.hollow_spans) <= MAX_GREETED_SPANS
+        self._ours = said.hollow if fits else replace(said.hollow, spans=())
+        self._our_spans = said.hollow_spans
+        return self._ours if self._ours.count else None
+
+    def meet(self, theirs: WantedEvents | None) -> None:
+        """The greeting of the other end names these."""
+        self._theirs = theirs or self._theirs
+
+    def compare(self) -> None:
+        """Ask for the hollow entries that their greeting had no room to name, unless both ends have the same or none is new."""
+        is_same = self._ours.digest == self._theirs.digest
+        self.call(self._our_spans if is_same else self._theirs.spans)
+        self._our_spans = []
+        is_named = is_same or self._theirs.count == 0 or bool(self._theirs.spans)
+        self._is_unknown = not is_named
+        self._is_serving = is_named or self._role.is_news(self._theirs.digest)
+        if self._is_serving:
+            self.ask()
+
+    def ask(self) -> None:
+        """Ask what the other end wants, if that is not known."""
+        if self._is_unknown:
+            self._is_unknown = False
+            self._unheard = self._theirs.count
+            self._role.send(SayHollow())
+
+    def say(self) -> None:
+        """The other end asks what is hollow here. Raises BadPeer at the second time."""
+        if self._has_said:
+            raise BadPeer("it asked twice what is hollow here")
+        self._has_said = True
+        self._role.read(hollow_spans, self._on_spans)
+
+    def _on_spans(self, spans: list[Span]) -> None:
+        for at in range(0, len(spans), MAX_SPANS):
+            self._role.send(RunHave({}, tuple(spans[at : at + MAX_SPANS])))
+
+    def hear(self, message: RunHave) -> None:
+        """The other end says what of its entries is hollow now, and what is no more. Raises BadPeer for a span that is none."""
+        self.end(message.filled)
+        self.call(message.hollow)
+        self._unheard -= sum([last - first + 1 for _, first, last in message.hollow])
+
+    def check_served(self) -> None:
+        """Tell the role once all that the other end wanted at its greeting was given, as far as it is here, and confirmed."""
+        if self._is_serving and self._unheard <= 0 and self.is_done and not self._window.count:
+            self._is_serving = False
+            self._role.on_served(self._theirs.digest)
+
+    # Events for it
 
     def call(self, spans: Iterable[Span]) -> None:
         """The other end wants the events of these. Raises BadPeer for a span that is none."""
@@ -98,7 +168,7 @@ class Wants:
             self.end((epoch, seq, seq) for (epoch, seq), _ in events)
             self._window.send(Fill(self._window.next_number(), tuple(events)))
         self.go_on()
-        self._on_looked_up()
+        self.check_served()
 
 
 def _by_epoch(spans: Iterable[Span]) -> dict[Epoch, Ranges]:

@@ -1,30 +1,35 @@
-"""Up to where epochs count by the facts of a mesh: of keys that are not in it, or not any more."""
+"""The facts of a mesh, and up to where epochs count by them: of keys that are not in it, or not any more."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
 from msgspec import structs
 
 from peers.events.dot import Epoch
-from peers.events.epoch import Birth, Parent
+from peers.events.epoch import NO_HEAD, Birth, Parent
 from peers.events.piece import Piece
 from peers.events.proof import Cut, Way
 from peers.events.run import RunHash
 from peers.events.signature import is_signed
-from peers.facts.fact import Tip
+from peers.facts.fact import Fact, Tip, decode_fact, fact_id_of
+from peers.facts.fact_set import FactSet, MeshEnd
 from peers.facts.roster import Roster
 from peers.stores.run_store import Pen
 from peers.stores.runs.copying import Work
 from peers.stores.runs.entering import EnteringRules
 from peers.stores.runs.epochs import without_limit
 from peers.stores.runs.rows import NOTHING_COUNTS, EpochRow
-from peers.stores.taken import Limited
+from peers.stores.taken import Limited, Taken
 
 MAX_WAYS = 64
 """Epochs that are being taken along a way."""
+NO_HISTORY = Cut(1, NO_HEAD)
+"""The limit of an epoch of which a key that left several times says different ones: no history leads there."""
 
 
 heads_of = lru_cache(maxsize=4)(Way.heads)
@@ -47,7 +52,7 @@ class Coming(NamedTuple):
 
 
 class LimitRules(EnteringRules):
-    """Keeps `EpochRow.limit`: it is found when an epoch begins, and anew when facts or births of its key come.
+    """Keeps facts, and `EpochRow.limit`: it is found when an epoch begins, and anew when facts or births of its key come.
 
     Entries after it are kept. They count once more facts raise it, whatever the order in which all that came.
 
@@ -55,12 +60,18 @@ class LimitRules(EnteringRules):
     only later, or never. So one of its epochs *waits* until a history is known that gives the head at its limit, which was
     fixed when the fact was signed: by a Way, or as the pieces that come lead there. Until then nothing of it counts or is
     taken.
+
+    **Of a key that left several times**, as two copies of a home do, those epochs count for which all these facts and the
+    births say one limit; the others wait for ever. No fact says whether one history has two limits, and with either of them a
+    key could go on writing, and leave again. What was shown stays, and is adopted; if an admin revokes the key, it counts.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._mesh = ""
         """The public key of the mesh in hexadecimal digits; empty without one."""
+        self._fact_sets: dict[str, FactSet] = {}
+        """That of the mesh, in the order in which facts became part of it. A set that is here is never changed."""
         self._rosters: dict[str, Roster] = {}
         """That of the mesh, once a fact is known."""
         self._ways: dict[Epoch, Way] = {}
@@ -82,15 +93,63 @@ class LimitRules(EnteringRules):
         roster = self.roster()
         return roster is None or roster.cut_of(pen.signer.public) is None
 
-    def _begin_limits(self) -> None:
-        """The store opens: its facts are read."""
-        if self.roster() is None:
+    def _begin(self) -> None:
+        super()._begin()
+        if not self._mesh:
             return
-        limits = self._all_limits()
-        for row in list(self._epochs.values()):
-            self._epochs[row.epoch] = self._limited_in(limits, row)
-        self._find_unadopted()
-        self._count_hollow()
+        facts = self._fact_sets[self._mesh] = FactSet(bytes.fromhex(self._mesh))
+        for data in self._read_facts():
+            with suppress(ValueError):  # of another mesh, or of a kind that a later release has written
+                facts.add(decode_fact(data))  # its signature was looked at when it came
+        self._rosters = {self._mesh: Roster(facts.mesh, facts)} if facts else {}
+        if facts:
+            limits = self._all_limits()
+            self._epochs |= {row.epoch: self._limited_in(limits, row) for row in self._epochs.values()}
+            self._find_unadopted()
+            self._count_hollow()
+
+    def enter_mesh(self, mesh: bytes) -> None:
+        """As in the port."""
+        self._mesh = mesh.hex()
+        self._fact_sets = {self._mesh: FactSet(mesh)}
+        self._rosters = {}
+
+    def facts(self) -> tuple[Fact, ...]:
+        """As in the port."""
+        return tuple(self._fact_sets.get(self._mesh, ()))
+
+    def unknown_facts(self, texts: Sequence[bytes]) -> list[Fact]:
+        """As in the port."""
+        if not self._mesh:
+            return []
+        known = self._fact_sets[self._mesh]
+        facts = [decode_fact(text) for text in texts if fact_id_of(text) not in known]
+        return [fact for fact in facts if fact.mesh == known.mesh]
+
+    def mesh_end(self) -> MeshEnd | None:
+        """As in the port."""
+        return self._fact_sets[self._mesh].end if self._mesh else None
+
+    def learn(self, facts: Sequence[Fact]) -> Taken:
+        """As in the port."""
+        if not self._mesh:
+            return Taken()
+        with self._piece():
+            known = self._fact_sets[self._mesh].copy()
+            new: list[Fact] = []
+            for fact in facts:
+                try:
+                    new += known.add(fact)
+                except ValueError:
+                    continue
+            self._remember(self._fact_sets, self._mesh, known)
+            if not new:
+                return Taken()
+            self._put_facts(new)
+            self._remember(self._rosters, self._mesh, Roster(known.mesh, known))
+            work = Work()
+            self._judge(work)
+            return replace(self._finish(work), facts=tuple(new), roster=self.roster())
 
     def _count_hollow(self) -> None:
         """The numbers may be of a release that knew of no limits."""
@@ -150,8 +209,12 @@ class LimitRules(EnteringRules):
         if roster is None or tips is None:
             return None
         if self._has_left(key) and tips:
-            first, *more = [self._limits_by(cut, key) for cut in sorted(roster.leaves[key])]
-            return {epoch: cut for epoch, cut in first.items() if all(limits.get(epoch) == cut for limits in more)}
+            named = [self._limits_by(cut, key) for cut in roster.leaves[key]]
+            return {
+                epoch: cut if all(limits.get(epoch) == cut for limits in named) else NO_HISTORY
+                for each in named
+                for epoch, cut in each.items()
+            }
         if any(tip.epoch not in self._epochs for tip in tips):
             return None
         return self._limits_by(tips, key)

@@ -17,8 +17,8 @@ from peers.stores.runs.copying import Work
 from peers.stores.runs.entering import Entering
 from peers.stores.runs.epochs import leaves_at
 from peers.stores.runs.limits import MAX_WAYS, Coming
-from peers.stores.runs.mesh_facts import FactRules
 from peers.stores.runs.rows import NOTHING_COUNTS, EpochRow, RunRow
+from peers.stores.runs.writing import WritingRules
 from peers.stores.taken import Limited, Taken, Taking
 
 OVER_ENTRIES = 500
@@ -27,7 +27,7 @@ MAX_COMING_RUNS = 200_000
 """Runs of epochs that are led or wait, in all: more than a way may have that is sent."""
 
 
-class WayRules(FactRules):
+class WayRules(WritingRules):
     """Takes an epoch along the way to its limit.
 
     **Where the facts of the mesh name the history.** The cut of a revocation says the head of an epoch at its limit. So of the

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,18 +12,15 @@ from typing import Any
 import pytest
 
 from mesh.actors.thread_disk import GROUP_PIECES, ThreadDisk
-from peers.events.entry import Entry, encode_event
-from peers.events.epoch import KEY_BYTES, NONCE_BYTES
-from peers.events.signature import KeySigner
 from peers.later import Later
 from peers.stores.disk import Disk
-from peers.stores.run_store import Pen, RunStore
+from peers.stores.run_store import RunStore
 from peers.stores.runs.memory import MemoryRunStore
 from peers.stores.runs.sqlite.store import SqliteRunStore
 from peers.stores.store import StoreError
+from tests.support.lab_house import append, fail
 
 SECONDS = 10
-PEN = Pen(KeySigner.from_seed(bytes(KEY_BYTES)), lambda: bytes(NONCE_BYTES), "a")
 
 
 class Gate:
@@ -86,18 +83,6 @@ def room(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Room]:
     yield room
     room.finish()
     assert room.failures == []
-
-
-def append(name: str) -> Callable[[RunStore], str]:
-    def work(store: RunStore) -> str:
-        store.append([Entry((1, name, 0), 1, encode_event({"type": name}))], PEN)
-        return name
-
-    return work
-
-
-def fail(_: RunStore) -> str:
-    raise ValueError("broken work")
 
 
 def disk_threads() -> list[str]:

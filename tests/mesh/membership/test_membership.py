@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mesh.membership.actions import Action, Dial, LookAgain, Redial, Requery
-from mesh.membership.failed_sessions import PAUSED
+from mesh.membership.ended_sessions import GOODBYE, PAUSED, SURPLUS
 from mesh.membership.member import LOST_SECONDS
-from mesh.membership.membership import GOODBYE, SURPLUS
 from peers.limits import Limits
 from tests.support.one_node import AT, STATIC, OneNode, closes, kinds, looks, notices
 

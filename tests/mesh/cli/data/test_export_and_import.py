@@ -197,7 +197,7 @@ def test_an_archive_brings_all_that_a_node_wrote_before_it_left(tills: list[Path
     assert run(study, "leave", "--yes").returncode == 0
     run(study, "export", "--archive", str(tmp_path / "archive"))
 
-    done = run(attic, "import", str(tmp_path / "archive"))
+    done = run(attic, "import", "-", given=(tmp_path / "archive").read_bytes())  # which is read once
 
     assert (done.returncode, done.stderr) == (0, b"")
     assert log_of(attic) == log_of(study)

@@ -40,6 +40,7 @@ from peers.stores.runs.memory import MemoryRunStore
 from peers.stores.runs.rows import Hollow as HollowRow
 from peers.stores.store import StoreError
 from peers.stores.taken import Change
+from tests.support.lab_house import two_histories
 
 MAX_SEEDS = 200
 Break = Callable[[pytest.MonkeyPatch], None]
@@ -78,20 +79,7 @@ BAD = Script(
 
 def resumed(house: Cluster) -> None:
     """A machine goes on from an old snapshot, and writes on in an epoch of which others know more."""
-    kitchen, study = house.start("kitchen", "study")
-    house.settle("met")
-    kitchen.log.add({"type": "monday"})
-    house.settle("monday is in both")
-    snapshot = house.snapshot(kitchen)
-    kitchen.log.add({"type": "tuesday"})
-    house.settle("tuesday is in both")
-    house.crash(kitchen)
-    house.partition([kitchen], [study])
-    house.resume(kitchen, snapshot)
-    kitchen.log.add({"type": "wednesday"})
-    house.settle("two histories")
-    house.heal()
-    house.settle("both are in both")
+    two_histories(house)
     house.assert_converged(["monday", "tuesday", "wednesday"])
 
 

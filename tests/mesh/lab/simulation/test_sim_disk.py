@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from random import Random
 
@@ -10,13 +10,12 @@ import pytest
 
 from mesh.lab.simulation.disk import GROUP_LIMIT, SimDisk
 from mesh.lab.simulation.virtual_loop import VirtualLoop
-from peers.events.entry import Entry, encode_event
 from peers.later import Later
 from peers.stores.disk import Disk
 from peers.stores.run_store import RunState, RunStore
 from peers.stores.runs.memory import MemoryRunStore
 from peers.stores.store import StoreError
-from tests.support.lab_house import PEN
+from tests.support.lab_house import append, fail
 
 
 class CountingStore(MemoryRunStore):
@@ -54,20 +53,6 @@ class Room:
 
     def stored(self) -> list[str]:
         return [entry.event["type"] for entry in self.store.each(order="added")]
-
-
-def append(name: str) -> Callable[[RunStore], str]:
-    """Work that stores an event of type `name`."""
-
-    def work(store: RunStore) -> str:
-        store.append([Entry((1, name, 0), 1, encode_event({"type": name}))], PEN)
-        return name
-
-    return work
-
-
-def fail(_: RunStore) -> str:
-    raise ValueError("broken work")
 
 
 @pytest.fixture

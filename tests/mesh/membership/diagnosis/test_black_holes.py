@@ -5,7 +5,7 @@ from __future__ import annotations
 from mesh.membership.actions import Action, Notice, Requery
 from mesh.membership.diagnosis.black_holes import BLOCKED_LINKS, PROOF_SECONDS, SMALL_SEGMENT, BlackHoles
 from mesh.membership.dialling.link_selection import Link
-from mesh.membership.membership import SURPLUS
+from mesh.membership.ended_sessions import SURPLUS
 from mesh.membership.session_record import LinkOutcome
 from tests.support.one_node import membership
 

@@ -8,7 +8,7 @@ from mesh.lab import Cluster
 from mesh.membership.actions import Action, Ask
 from mesh.membership.diagnosis.clones import CLONE_LOOK, TAKEN, TAKEN_REASON
 from mesh.membership.diagnosis.runs import CLONE_SECONDS
-from mesh.membership.membership import SURPLUS
+from mesh.membership.ended_sessions import SURPLUS
 from tests.support.one_node import OneNode, closes, kinds, notices
 
 HERE, THERE = "10.0.0.1:50001", "10.0.0.2:50002"

@@ -6,7 +6,7 @@ import pytest
 
 from mesh.membership.actions import Dial, Redial
 from mesh.membership.dialling.refusals import ANOTHER_MESH, THIS_NODE
-from mesh.membership.membership import GOODBYE, SURPLUS
+from mesh.membership.ended_sessions import GOODBYE, SURPLUS
 from tests.support.one_node import AT, STATIC, OneNode, closes, kinds, looks, notices
 
 # Static addresses
@@ -125,6 +125,22 @@ def test_a_static_address_without_an_answer_is_tried_when_a_node_of_that_host_co
     node.greet(f"static:{AT}", "z")
     assert (node.membership.static[AT], node.membership.sessions[f"static:{AT}"].reason) == ("z", "")
     assert not any(isinstance(action, Redial) for action in node.greet(node.accept(), "y", address="10.0.0.1:38589"))
+
+
+def test_a_host_that_connects_and_drops_does_not_make_us_dial_at_its_pace() -> None:
+    node = OneNode(AT)
+    node.membership.on_begin()
+    node.close(f"static:{AT}", "refused")
+    redials = 0
+
+    for number in range(60):
+        node.now = float(number)
+        key = node.accept()
+        actions = node.greet(key, f"z{number % 3}", boot=f"run{number}", address="10.0.0.1:38588")
+        redials += sum(isinstance(action, Redial) for action in actions)
+        node.close(key)
+
+    assert 2 < redials < 10
 
 
 def test_another_node_may_answer_at_a_static_address() -> None:

@@ -6,7 +6,7 @@ from mesh.lab import Cluster
 from mesh.membership.actions import Action, Dial, LookAgain, Redial
 from mesh.membership.dialling.dialling import TRIALS_LOOK
 from mesh.membership.dialling.trials import MAX_TRIALS
-from mesh.membership.membership import GOODBYE
+from mesh.membership.ended_sessions import GOODBYE
 from peers.limits import Limits
 from tests.support.one_node import AT, OneNode, closes, looks
 

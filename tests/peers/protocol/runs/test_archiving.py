@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from peers.codec.pieces import encode_piece
-from peers.codec.run_messages import Decline
+from peers.codec.run_messages import Decline, Facts
 from peers.codec.runs import RunProtocol
 from peers.events.entry import Entry, encode_event
 from peers.events.run import RUN_BYTES, RUN_ENTRIES
@@ -55,7 +55,10 @@ def test_an_archive_has_all_that_counts_of_any_history(steps: list[Step]) -> Non
 
 
 @pytest.mark.parametrize("tip_seq", [13, 99])
-def test_what_a_node_wrote_that_left_is_taken_when_it_came_twice(tip_seq: int) -> None:
+@pytest.mark.parametrize("has_ways", [True, False])
+def test_what_a_node_wrote_that_left_is_taken_at_once_or_from_an_earlier_release_when_it_came_twice(
+    tip_seq: int, has_ways: bool
+) -> None:
     mesh, dora = MeshOfKeys(), DiskOfKey("dora")
     with small():  # runs of five entries
         for at, length in enumerate((12, 3, 13)):
@@ -69,9 +72,15 @@ def test_what_a_node_wrote_that_left_is_taken_when_it_came_twice(tip_seq: int) -
         take(source, *pieces_for(dora.store, {}))
     assert dora.counting_in(source) == [12, 3, 13 if tip_seq == 13 else 0]
 
+    frames = [frame for frame, _ in frames_of(source)]
+    before = [frame for frame in frames if RunProtocol().decode(frame) != Facts(())]
+    assert len(frames) - len(before) == (3 if tip_seq == 13 else 2), (
+        "an earlier release reads ways as lists of no facts"
+    )
+
     left = 1
-    for _ in range(2):
-        archived = ArchivedFrames([frame for frame, _ in frames_of(source)])
+    for _ in range(1 if has_ways else 2):
+        archived = ArchivedFrames(frames if has_ways else before)
         with target.transaction():
             archived.work(target)
         left = sum(archived.outcome().left.values())

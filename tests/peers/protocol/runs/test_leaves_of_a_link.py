@@ -9,15 +9,16 @@ from typing import Any
 
 import pytest
 
-from peers.codec.run_messages import Pieces, ShowWay
+from peers.codec.run_messages import Greeting, Heads, Pieces, ShowWay
 from peers.events.epoch import key_mark
+from peers.protocol.runs.fork_search import MAX_LED
 from tests.support.disk_of_key import DiskOfKey, disk_of_dora
 from tests.support.mesh_of_keys import MeshOfKeys, key
 from tests.support.replication.home import Home, Session
 from tests.support.replication.mesh_stage import learn, settle, stage_of
 from tests.support.replication.small import LIMITS, small
 from tests.support.replication.small_stories import SmallStage
-from tests.support.run_house import pieces_for, shown_by, types
+from tests.support.run_house import event, pieces_for, shown_by, types
 
 END = 13
 NODE = f"~{key_mark(key('dora').public)}"
@@ -47,13 +48,19 @@ def begin(stage: SmallStage, mesh: MeshOfKeys, *homes: Home) -> None:
         stage.quiet()
 
 
-def test_a_newcomer_gets_all_epochs_of_a_node_that_left_over_one_link_and_each_entry_once() -> None:
+def anna_with_all_of_dora() -> tuple[SmallStage, Home, Home, DiskOfKey, Sequence[tuple[Home, Home, Any]]]:
+    """Dora wrote three epochs and left; emil is a newcomer; and what is said."""
     mesh = MeshOfKeys()
     stage, (anna, _, emil), said = stage_of(mesh, 3)
     begin(stage, mesh, anna)
     dora = disk(12, 7, END)
     give(anna, dora)
     learn(anna, mesh.leave("dora", (dora.tip(2, END),)))
+    return stage, anna, emil, dora, said
+
+
+def test_a_newcomer_gets_all_epochs_of_a_node_that_left_over_one_link_and_each_entry_once() -> None:
+    stage, anna, emil, dora, said = anna_with_all_of_dora()
 
     stage.meet(anna, emil)
 
@@ -84,14 +91,20 @@ def test_who_had_a_part_of_many_epochs_when_its_leave_came_is_told_few_births_tw
     )
 
 
+def test_births_go_with_the_next_way_where_the_way_of_one_epoch_was_shown_too_often() -> None:
+    stage, anna, emil, dora, said = anna_with_all_of_dora()
+    asks = [Heads(dora.epochs[0], 1, ())] * MAX_LED
+    emil.twist = lambda _, message: [message, *asks] if isinstance(message, Greeting) else [message]
+
+    stage.meet(anna, emil)
+
+    births = {birth for _, _, message in said if isinstance(message, ShowWay) for birth in message.births}
+    assert births >= {birth.encode() for epoch in dora.epochs[1:] if (birth := dora.store.birth(epoch)) is not None}
+
+
 def test_a_newcomer_gets_them_from_a_release_that_shows_no_way() -> None:
-    mesh = MeshOfKeys()
-    stage, (anna, _, emil), _ = stage_of(mesh, 3)
+    stage, anna, emil, dora, _ = anna_with_all_of_dora()
     anna.twist = _without_ways
-    begin(stage, mesh, anna)
-    dora = disk(12, 7, END)
-    give(anna, dora)
-    learn(anna, mesh.leave("dora", (dora.tip(2, END),)))
 
     for _ in range(3):
         stage.meet(anna, emil)
@@ -168,6 +181,32 @@ def test_logs_end_with_what_the_leave_names_in_whatever_order_all_comes(order: S
     assert anna.store.ends() == emil.store.ends() == fred.store.ends()
     assert shown_by(anna.store) == shown_by(emil.store) == shown_by(fred.store)
     assert {f"1.{seq}" for seq in range(1, END + 1)} <= set(types(fred.store.each()))
+
+
+@pytest.mark.parametrize("order", list(permutations(range(4)))[::4])
+def test_where_two_copies_of_a_home_leave_all_that_was_shown_stays_on_every_node(order: Sequence[int]) -> None:
+    mesh = MeshOfKeys()
+    stage, (anna, _, emil, fred), _ = stage_of(mesh, 4)
+    begin(stage, mesh, anna, emil, fred)
+    dora, copy = disk(END), disk(7)
+    copy.write(event(1_000, "of the copy", node=NODE), is_new_epoch=True)
+    give(anna, dora)
+    give(emil, copy)
+    shown = shown_by(anna.store) | shown_by(emil.store)
+    steps = [
+        lambda: stage.meet(fred, anna),
+        lambda: stage.meet(fred, emil),
+        lambda: learn(anna, mesh.leave("dora", (dora.tip(0, END),))),
+        lambda: learn(emil, mesh.leave("dora", (copy.tip(1, 1),))),
+    ]
+
+    for at in order:
+        steps[at]()
+    settle(stage, anna, emil, fred)
+
+    assert [home.troubles for home in (anna, emil, fred)] == [[]] * 3
+    assert [shown_by(home.store) for home in (anna, emil, fred)] == [shown] * 3
+    assert anna.store.ends() == emil.store.ends() == fred.store.ends()
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from peers.events.epoch import NO_HEAD
 from peers.events.proof import Way
 from peers.facts.fact import Tip
+from peers.facts.fact_set import MAX_LEAVES
 from peers.protocol.runs.archiving import frames_of
 from peers.protocol.runs.fork_search import needed_way
 from peers.stores.runs.memory import MemoryRunStore
@@ -99,7 +100,9 @@ def test_beyond_what_it_had_written_nothing_can_be_written_after_leaving(home: C
     assert {each.vouched for each in home.each()} == {""}
 
 
-def test_who_leaves_twice_cannot_write_between(home: CheckedStore, mesh: MeshOfKeys) -> None:
+def test_who_leaves_twice_cannot_write_between_and_all_that_was_shown_stays(
+    home: CheckedStore, mesh: MeshOfKeys
+) -> None:
     dora = disk_of_dora(3, 7)
     send(dora.store, home)
     learn(home, mesh.leave("dora", (dora.tip(1, 7),)))
@@ -110,6 +113,25 @@ def test_who_leaves_twice_cannot_write_between(home: CheckedStore, mesh: MeshOfK
     assert dora.counting_in(home) == [3, 0]
     assert "gap" not in outcomes(home, *pieces_for(dora.store, {}))
     assert dora.counting_in(home) == [3, 0]
+    assert len(types(home.each())) == 10
+    adopt(home, writer_of("emil"))
+    assert [each.vouched for each in home.each()] == [""] * 3 + ["revoke"] * 7
+    learn(home, mesh.revoke("dora", by="anna", cut=home.tips(DORA)))
+    assert dora.counting_in(home) == [3, 7], "an admin says what was here"
+
+
+def test_who_leaves_as_often_as_a_set_takes_it_has_nothing_whichever_of_these_facts_are_known(
+    home: CheckedStore, mesh: MeshOfKeys, make: Make
+) -> None:
+    dora, other = disk_of_dora(3, 7), enter(make(), mesh)
+    learn(other, *home.facts())
+    leaves = [mesh.leave("dora", (dora.tip(1, 7),)) for _ in range(MAX_LEAVES)]
+    for store, facts in (home, leaves), (other, [*leaves[1:], mesh.leave("dora", (dora.tip(0, 2),))]):
+        send(dora.store, store)
+        learn(store, *facts)
+
+    assert dora.counting_in(home) == dora.counting_in(other) == [0, 0]
+    assert shown_by(home) == shown_by(other)
 
 
 @pytest.mark.parametrize("held", [0, 3, 5, 7, 10, 12])
