@@ -11,7 +11,7 @@ from random import Random, SystemRandom
 from typing import Any, Concatenate, ParamSpec, Unpack
 
 from mesh.actors.listener import ListenError
-from mesh.actors.log_proxy import LogProxy, safely
+from mesh.actors.log_proxy import LogProxy, SafeListener
 from mesh.actors.node_supervisor import NodeSupervisor
 from mesh.actors.peer_session import MakeRole
 from mesh.actors.runtime.loop_service import LoopService
@@ -193,7 +193,7 @@ class Node(LoopService, AppNode):
         event, and TypeError for a coroutine function.
         """
         self.log.check()
-        return self._emitter.on(checked(event, {"change", "stop"}, listener), safely(listener, event))
+        return self._emitter.on(checked(event, {"change", "stop"}, listener), SafeListener(listener, event))
 
     def status(self) -> Later[Status]:
         """What `mesh status --json` prints. Fails with MeshError while the node does not run."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
@@ -136,3 +137,30 @@ def test_knows_whether_an_event_has_listeners(emitter: Emitter) -> None:
     assert emitter.has_listeners("a")
     undo()
     assert not emitter.has_listeners("a")
+
+
+def test_one_that_is_undone_in_between_leaves_the_others_in_order(emitter: Emitter) -> None:
+    seen: list[str] = []
+    undos = [emitter.on("a", lambda name=name: seen.append(name)) for name in ["first", "second", "third"]]
+
+    undos[1]()
+    emitter.on("a", lambda: seen.append("fourth"))
+    emitter.emit("a")
+
+    assert seen == ["first", "third", "fourth"]
+
+
+def test_listeners_that_follow_each_other_leave_nothing_behind(emitter: Emitter) -> None:
+    held = undo = emitter.on("a", print)
+    before = count_like(held)
+
+    for _ in range(100):
+        last, undo = undo, emitter.on("a", print)
+        last()
+
+    assert count_like(held) <= before + 2
+
+
+def count_like(one: object) -> int:
+    gc.collect()
+    return sum(type(other) is type(one) for other in gc.get_objects())
