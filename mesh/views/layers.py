@@ -103,16 +103,15 @@ class Layers:
     def publish(self) -> list[str]:
         """What was folded again is whole: readers see it. The keys that have other values than before."""
         shadow, self.shadow = self.shadow or {}, None
-        changes, top = Changes(), self._top
+        top = self._top
         with self.lock:
-            for key, new in shadow.items():
-                old = self._read(key)
-                if is_other(old, new):
-                    changes.add(key, old, new)
-                    top.before.setdefault(key, old)
-            top.news.update({key: shadow[key] for key in changes.keys})
-            self.commit(changes)
-        return changes.keys
+            olds = {key: old for key, new in shadow.items() if is_other(old := self._read(key), new)}
+            news = {key: shadow[key] for key in olds}
+            for key, old in olds.items():
+                top.before.setdefault(key, old)
+            top.news.update(news)
+            self.commit(Changes.of([*olds.values()], news))
+        return list(olds)
 
     @property
     def is_long(self) -> bool:
