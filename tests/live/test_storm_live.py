@@ -68,7 +68,7 @@ def members(tmp_path: Path) -> Iterator[list[StormProcess]]:
         member.kill()
 
 
-@pytest.mark.parametrize("rounds", [40, pytest.param(600, marks=[pytest.mark.long, pytest.mark.timeout(1_800)])])
+@pytest.mark.parametrize("rounds", [24, pytest.param(600, marks=[pytest.mark.long, pytest.mark.timeout(1_800)])])
 def test_members_that_are_stopped_and_killed_while_they_write_agree(members: list[StormProcess], rounds: int) -> None:
     random = Random(rounds)
     for member in members:
