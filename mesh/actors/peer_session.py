@@ -51,6 +51,8 @@ CLONE_REDIALS = 2
 connects soon once the other run is gone (see HOLDER_SECONDS)."""
 
 
+NOTHING_REFUSED: frozenset[str] = frozenset()
+
 MakeRole = Callable[..., RunPeerSync]
 """Makes the role of a session: PeerSync, a subclass of it, or a function with its parameters."""
 
@@ -86,7 +88,7 @@ class PeerSession(SessionBase[RunPeerSync]):
         self._is_taken = False
         """Whether the last link ended because another run of one of the two nodes is connected."""
         self._reported_state = ""
-        self._refused: set[str] = set()
+        self._refused = NOTHING_REFUSED
         """Sentences about events that were not taken; each is noted once."""
         self._dial_back = DialBack(environment, self.into_mailbox)
 
@@ -294,7 +296,7 @@ class PeerSession(SessionBase[RunPeerSync]):
     def _on_event_refused(self, sentence: str) -> None:
         # A hole is sent again in each connection, and a node may send any number of bad events.
         if sentence not in self._refused and len(self._refused) < MAX_REFUSED:
-            self._refused.add(sentence)
+            self._refused |= {sentence}
             more = "; further ones of this node are counted, but not shown" if len(self._refused) == MAX_REFUSED else ""
             who = self._role.other_node_id if self._role is not None else None
             self._tell(Noted(self._key, f"{sentence}{more}", cause="an event", who=who or ""))

@@ -42,6 +42,8 @@ MARK_CHARACTERS = 16
 """Of a key's hash in a node id: 80 bits."""
 MIN_MARK_CHARACTERS = 8
 """In the ids of homes that releases before made."""
+NO_KEYS: frozenset[bytes] = frozenset()
+"""As NO_EPOCHS."""
 NO_KEY = bytes(KEY_BYTES)
 """Of epochs of releases without signatures."""
 

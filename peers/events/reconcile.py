@@ -16,7 +16,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from peers.events.dot import Epoch
+from peers.events.dot import NO_EPOCHS, Epoch
 from peers.events.ends import FIRST_BORDER, LAST_BORDER, EndsSnapshot, Fingerprint
 from peers.events.epoch import END_BYTES, NOTHING, EpochEnd, EpochName
 
@@ -161,7 +161,7 @@ class Reconciliation:
         """What the other committed meanwhile."""
         self._theirs: Mapping[Epoch, EpochEnd] | None = None
         """What its greeting names."""
-        self._without: frozenset[Epoch] = frozenset()
+        self._without = NO_EPOCHS
         """What either greeting names is not compared."""
         self._open = [] if is_dialling else [Asked(FIRST_BORDER, LAST_BORDER, b"")]
         """What we asked and the other has not answered, in order of the ranges, which are apart."""
@@ -246,6 +246,7 @@ class Reconciliation:
     def _end(self) -> None:
         if self.view is None:
             self.view = self._found
+            self._without = NO_EPOCHS
             self.have(self._later)
 
     def _put(self, ends: Mapping[Epoch, EpochEnd | None]) -> None:

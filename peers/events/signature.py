@@ -72,7 +72,12 @@ def is_signed(public: bytes, epoch: Epoch, seq: int, head: bytes, signature: byt
 
 @lru_cache(maxsize=_KEPT_VERDICTS)
 def is_text_signed(public: bytes, text: bytes, signature: bytes) -> bool:
-    """The same of a text."""
+    """The same of a text. The last verdicts are kept, with their texts."""
+    return verify_text(public, text, signature)
+
+
+def verify_text(public: bytes, text: bytes, signature: bytes) -> bool:
+    """The same of a text that is looked at once."""
     if len(public) != KEY_BYTES or public == NO_KEY or len(signature) != SIGNATURE_BYTES:
         return False
     try:

@@ -57,6 +57,22 @@ class SessionMessages(SyncCore):
     A role overrides `on_authenticated`, `greeting_synced` and `greeting_options` to add to the greeting.
     """
 
+    # Else all attributes of a session have a table of their own, since too many names are not shared: 1.5 KiB.
+    __slots__ = (
+        *(
+            "_early",
+            "_is_pinging",
+            "_judging",
+            "_queued",
+            "_shown",
+            "auth",
+            "connect_sent_at",
+            "credentials",
+            "fix_time",
+        ),
+        *("other_headers", "other_options", "other_protocol", "stated", "subprotocol"),
+    )
+
     def __init__(
         self,
         node_id: str,

@@ -64,6 +64,8 @@ class RunPeerSync(RunRelaying):
     `answer_reach` follows.
     """
 
+    __slots__ = ("_encoded", "_is_reaching", "_reach", "_reach_port", "_shared_until_ms", "_written_ms")
+
     _reach: Later[Reached | None] | None
     """What the other end of this link was asked and has not answered yet."""
     _reach_port: int | None

@@ -54,6 +54,11 @@ class RunRelaying(RunSession):
     the others with which nodes it is connected: what one of these writes comes there without a relay, while the link lasts.
     """
 
+    __slots__ = (
+        *("_commits", "_is_untold", "_is_urgent", "_is_woken", "_links", "_neighbours", "_relays", "_served"),
+        *("_summaries", "_told_links"),
+    )
+
     def __init__(
         self,
         *args: Any,

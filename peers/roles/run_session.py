@@ -54,6 +54,11 @@ def nothing_held(_node_id: str | None) -> Sequence[str]:
 class RunSession(SessionMessages):
     """All of RunPeerSync but what goes over the link between the greeting and its end."""
 
+    __slots__ = (
+        *("_apart", "_gather_ms", "_greeting", "_held", "_is_greeted", "_is_settled", "_is_stepping", "_ours"),
+        *("_progress", "_replication", "behind", "boot", "clock_ahead_ms", "connection_id", "release", "runs"),
+    )
+
     _replication: Replication
     """Made for each link."""
 

@@ -6,7 +6,7 @@ from bisect import bisect_right
 
 from peers.codec.run_messages import Fill, Pieces
 from peers.events.dot import MAX_SEQ, Epoch
-from peers.events.epoch import EpochEnd
+from peers.events.epoch import NO_KEYS, EpochEnd
 from peers.events.reconcile import EndsView
 from peers.protocol.runs.role import BadPeer, RunRole
 from peers.protocol.sync import WINDOW
@@ -18,7 +18,7 @@ class OtherEnd:
     def __init__(self) -> None:
         self.view: EndsView | None = None
         """What it has, as it says; None until that is known."""
-        self.declined: frozenset[bytes] = frozenset()
+        self.declined = NO_KEYS
         """Keys of nodes whose epochs it does not take for now."""
         self.sent: dict[Epoch, int] = {}
         """Up to which seq epochs went over this link, in either direction."""

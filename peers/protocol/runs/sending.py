@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from peers.codec.run_messages import MAX_PIECES, MAX_TOGETHER, Pieces, piece_groups
 from peers.events.columns import size_of
-from peers.events.dot import MAX_SEQ, Dot, Epoch
+from peers.events.dot import MAX_SEQ, NO_EPOCHS, Dot, Epoch
 from peers.events.piece import Piece
 from peers.events.proof import Proof
 from peers.events.run import RUN_ENTRIES
@@ -60,9 +60,9 @@ class Sending:
         self._read: tuple[Change, ...] = ()
         """Changes that were read, of which some are after `position`."""
         self._begins_again = False
-        self._led: set[Epoch] = set()
+        self._led = NO_EPOCHS
         """Epochs whose ways were looked for since the walk began, or began again."""
-        self._told_births: set[Epoch] = set()
+        self._told_births = NO_EPOCHS
         """Of epochs that went on from these."""
         self._made: list[Pieces] = []
         """Messages of a page for which the window was not open: a page is one message, unless its runs are large."""
@@ -106,8 +106,7 @@ class Sending:
         """Go back to the first position, if need be; not while an answer is awaited."""
         if self._begins_again:
             self._begins_again = False
-            self._led.clear()
-            self._told_births.clear()
+            self._led = self._told_births = NO_EPOCHS
             self._read = ()
             self.position = 0
             if self._made_of is not None:
@@ -194,7 +193,7 @@ class Sending:
     ) -> None:
         """`has` says of the epochs of `due` how far the other end has them."""
         led = frozenset([epoch for epoch in has if epoch in self._led or not self._forks.may_lead(epoch)])
-        page = partial(_page, due, has, until, self._role.page_bytes(), led, frozenset(self._told_births))
+        page = partial(_page, due, has, until, self._role.page_bytes(), led, self._told_births)
         self._role.read(page, partial(self._on_page, changes))
 
     def _on_page(self, changes: Sequence[Change], page: RunPage) -> None:
@@ -209,10 +208,10 @@ class Sending:
                 self._forks.send_proof(proof)
         declined = self._other.declined
         for shown in page.ways:
-            self._told_births.update([birth.epoch for birth in shown.births])
+            self._told_births = self._told_births.union([birth.epoch for birth in shown.births])
             self._forks.send_way(shown)
+        self._led = self._led.union([piece.epoch for piece in page.pieces])
         for piece in page.pieces:
-            self._led.add(piece.epoch)
             self._other.went(piece.epoch, piece.last)
             if piece.start == 1 or not piece.signature or piece.birth.key in declined:
                 self._begun.setdefault(piece.birth.key, set()).add(piece.epoch)

@@ -10,8 +10,8 @@ from typing import NamedTuple
 from peers.codec.messages import Synced
 from peers.codec.pieces import RawPiece
 from peers.codec.run_messages import MAX_DECLINED, Decline, Facts, Fill, Pieces, Prove, ShowBlocks, ShowWay
-from peers.events.dot import Epoch
-from peers.events.epoch import Birth
+from peers.events.dot import NO_EPOCHS, Epoch
+from peers.events.epoch import NO_KEYS, Birth
 from peers.events.leaf import hash_ahead
 from peers.events.proof import Proof
 from peers.protocol.runs.fact_exchange import learn_facts
@@ -72,10 +72,10 @@ class Taking:
         self._is_resting = False
         self._numbers: list[int] = []
         """Of these messages."""
-        self._declined: set[bytes] = set()
+        self._declined = NO_KEYS
         self._refused: dict[Epoch, bytes] = {}
         """Epochs of which something was not taken, with the keys of those that were new here."""
-        self._known: set[Epoch] = set()
+        self._known = NO_EPOCHS
         """Epochs of which nothing counts here yet, and the store knows the births."""
 
     @property
@@ -100,12 +100,12 @@ class Taking:
     def accept(self) -> None:
         """What was declined may come now, as far as `may_begin` says so."""
         if self._declined:
-            self._declined.clear()
+            self._declined = NO_KEYS
             self._role.send(Decline(()))
 
     def ask_again(self, limited: Mapping[Epoch, Limited]) -> None:
         """Up to where these count is another now: what was not taken before may come once more."""
-        self._known.update([epoch for epoch, now in limited.items() if now.waits])
+        self._known = self._known.union([epoch for epoch, now in limited.items() if now.waits])
         refused = {limited[epoch].key for epoch in self._refused.keys() & limited.keys()}
         keys = refused | ({now.key for now in limited.values()} & set(self._refused.values()))
         if keys:

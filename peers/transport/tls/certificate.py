@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from peers.events.epoch import KEY_BYTES
-from peers.events.signature import SIGNATURE_BYTES, is_text_signed
+from peers.events.signature import SIGNATURE_BYTES, verify_text
 
 _INTEGER, _BITS, _SEQUENCE, _VERSION = b"\x02", b"\x03", b"\x30", b"\xa0"
 _ED25519 = bytes.fromhex("300506032b6570")
@@ -31,7 +31,7 @@ class ReadCertificate(NamedTuple):
 
     def is_signed_by(self, public: bytes) -> bool:
         """Whether this key signed it."""
-        return is_text_signed(public, self.signed, self.signature)
+        return verify_text(public, self.signed, self.signature)
 
 
 def read_certificate(der: bytes) -> ReadCertificate:
