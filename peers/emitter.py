@@ -11,25 +11,26 @@ Listener = Callable[..., Any]
 
 
 class Emitter:
-    """Calls listeners in the order in which they were added; one that is removed during an emit is not called any more."""
+    """Calls listeners in the order in which they were added; one that is removed during an emit is not called any more.
 
-    __slots__ = ("_listeners",)
+    Listeners may be added and undone in any thread.
+    """
+
+    __slots__ = ("_firsts", "_others")
 
     def __init__(self) -> None:
-        self._listeners: dict[str, _Listening] = {}
-        """The first one of each event; each knows the next one."""
+        self._firsts: dict[str, _Listening] = {}
+        """The one of each event that was added first; it stays when it was undone."""
+        self._others: dict[str, list[_Listening]] = {}
+        """Those that were added after it: most events have none."""
 
     def on(self, event: str, listener: Listener) -> Undo:
         """Call `listener` at each `event` until the returned undo is called."""
         listening = _Listening(listener)
-        last, one = None, self._listeners.get(event)
-        while one is not None:
-            if one.listener is None:
-                one.next, one = None, one.next  # it is left out from now on
-                continue
-            self._put(event, last, one)
-            last, one = one, one.next
-        self._put(event, last, listening)
+        # Each of these steps is done at once, whatever other threads do.
+        if self._firsts.setdefault(event, listening) is not listening:
+            listening.others = self._others.setdefault(event, [])
+            listening.others.append(listening)
         return listening
 
     def once(self, event: str, listener: Listener) -> Undo:
@@ -44,14 +45,11 @@ class Emitter:
 
     def emit(self, event: str, *args: Any) -> None:
         """Call the listeners of `event`. If some raise, the first exception is raised after all have been called."""
-        one = self._listeners.get(event)
-        if one is None:
+        first = self._firsts.get(event)
+        if first is None:
             return
-        listenings = [one]
-        while (one := one.next) is not None:
-            listenings.append(one)
         first_error: Exception | None = None
-        for listening in listenings:
+        for listening in (first, *self._others.get(event, ())):
             listener = listening.listener
             if listener is not None:
                 try:
@@ -63,37 +61,29 @@ class Emitter:
 
     def has_listeners(self, event: str) -> bool:
         """Whether `event` has a listener."""
-        one = self._listeners.get(event)
-        while one is not None and one.listener is None:
-            one = one.next
-        return one is not None
+        first = self._firsts.get(event)
+        return (first is not None and first.listener is not None) or bool(self._others.get(event))
 
     def clear(self) -> None:
         """Remove all listeners; their undos stay harmless."""
-        for first in self._listeners.values():
-            one: _Listening | None = first
-            while one is not None:
-                one()
-                one = one.next
-        self._listeners.clear()
-
-    def _put(self, event: str, before: _Listening | None, listening: _Listening) -> None:
-        if before is None:
-            self._listeners[event] = listening
-        else:
-            before.next = listening
+        for event, first in list(self._firsts.items()):
+            for listening in (first, *self._others.get(event, ())):
+                listening()
 
 
 class _Listening:
     """One call of `on`, and its undo. A session has dozens: a list for each event would take twice the memory."""
 
-    __slots__ = ("listener", "next")
+    __slots__ = ("listener", "others")
 
     def __init__(self, listener: Listener) -> None:
         self.listener: Listener | None = listener
         """None once it was undone."""
-        self.next: _Listening | None = None
-        """The one of its event that was added after it."""
+        self.others: list[_Listening] | None = None
+        """Those of its event that were added after the first one; None for that."""
 
     def __call__(self) -> None:
-        self.listener = None
+        if self.listener is not None:
+            self.listener = None
+            if self.others is not None:
+                self.others.remove(self)

@@ -60,7 +60,8 @@ class Group(click.Group):
             if own is None or error.ctx is None:
                 raise
             command = error.ctx.command_path.removeprefix(ctx.command_path)
-            right = f"{ctx.command_path} {error.option_name} {own.make_metavar(ctx)}{command}"
+            value = "" if isinstance(own, click.Option) and own.is_flag else f" {own.make_metavar(ctx)}"
+            right = f"{ctx.command_path} {error.option_name}{value}{command}"
             raise click.UsageError(f"{error.option_name} stands before the command: {right}", error.ctx) from None
 
 

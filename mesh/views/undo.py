@@ -29,7 +29,7 @@ def place_of(entry: Entry) -> Place:
     return entry.time, entry.created
 
 
-class Group(NamedTuple):
+class FoldedGroup(NamedTuple):
     """Events that were folded together."""
 
     events: int
@@ -53,7 +53,7 @@ class Rewinder:
         """Segments in the file after it are no longer valid."""
         self._table = EventTable.of()
         """The events of the last folds."""
-        self._groups: list[Group] = []
+        self._groups: list[FoldedGroup] = []
         """The same: those that were folded together."""
         self._tail_after = place
         """The place before the first fold of the tail."""
@@ -75,7 +75,7 @@ class Rewinder:
         size = table.bytes + text_bytes(changes.olds)
         self._ungathered.append(changes)
         self._table += table
-        self._groups.append(Group(len(table), changes, size))
+        self._groups.append(FoldedGroup(len(table), changes, size))
         self._tail_bytes += size
         if len(self._table) > 2 * FOLDED_EVENTS or self._tail_bytes > 2 * FOLDED_BYTES:
             self._trim()

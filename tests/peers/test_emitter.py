@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import sys
+import threading
 from typing import Any
 
 import pytest
@@ -159,6 +161,31 @@ def test_listeners_that_follow_each_other_leave_nothing_behind(emitter: Emitter)
         last()
 
     assert count_like(held) <= before + 2
+
+
+def test_listeners_may_be_added_and_undone_in_any_thread() -> None:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(100):
+            emitter, seen, begin = Emitter(), list[object](), threading.Barrier(4)
+            emitter.on("a", seen.append)
+            threads = [threading.Thread(target=listen, args=(emitter, seen, begin)) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            emitter.emit("a", 1)
+            assert len(seen) == 81
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def listen(emitter: Emitter, seen: list[object], begin: threading.Barrier) -> None:
+    begin.wait()
+    for _ in range(20):
+        emitter.on("a", print)()
+        emitter.on("a", seen.append)
 
 
 def count_like(one: object) -> int:

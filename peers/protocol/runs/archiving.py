@@ -150,6 +150,8 @@ class ArchivedFrames:
                 message = protocol.decode(frame)
                 if isinstance(message, Facts):
                     message = _decode_way(frame).way or message
+                if isinstance(message, ShowWay):
+                    _births_of(message)  # raises what says that it cannot be read
             except (SyncError, ValueError) as error:
                 raise ValueError(f"a record cannot be read ({error}): take another copy of the archive") from None
             if not isinstance(message, Archived):
@@ -188,8 +190,7 @@ class ArchivedFrames:
 
     def _met(self, message: Archived, store: RunStore) -> Iterator[Taken]:
         if isinstance(message, Pieces | ShowWay) and store.roster() is not None:
-            births = message.births if isinstance(message, Pieces) else list(map(Birth.decode, message.births))
-            yield store.meet(births)
+            yield store.meet(message.births if isinstance(message, Pieces) else _births_of(message))
 
     def _take(self, message: Archived, store: RunStore, clock_ms: int) -> Taken:
         if isinstance(message, Facts):
@@ -243,3 +244,8 @@ class ArchivedFrames:
                 if outcome not in ("taken", "known"):
                     found.leave(outcome, len(piece.kinds))
         return found
+
+
+def _births_of(message: ShowWay) -> list[Birth]:
+    """Raises ValueError for what is none."""
+    return list(map(Birth.decode, message.births))

@@ -257,10 +257,13 @@ class LimitRules(EnteringRules):
             return without_limit(row)
         stated = of_key.get(row.epoch, NOTHING_COUNTS)
         limit = row.limit
-        if limit is None or row.waits or not limit.seq == stated.seq <= row.seq:
+        if stated == NO_HISTORY:
+            limit = stated  # no head of ours is that: reading one takes as long as its run is
+        elif limit is None or row.waits or not limit.seq == stated.seq <= row.seq:
             limit = Cut(stated.seq, self.head(row.epoch, stated.seq) or stated.head)
         is_here = 0 < limit.seq <= row.seq
         is_led = limit.head == stated.head if is_here else row.is_led and limit == row.limit
+        is_led = is_led and limit != NO_HISTORY
         waits = stated.seq > 0 and not is_led and self._has_left(row.key)
         if waits:
             limit = stated

@@ -571,6 +571,10 @@ def test_says_where_an_option_of_all_commands_stands(command: tuple[str, ...]) -
     assert found.exit_code == 2
     assert f"--home stands before the command: mesh --home DIR {' '.join(command)}" in found.output
 
+    found = CliRunner().invoke(mesh.cli.commands.app, [*command, "--version"], prog_name="mesh")
+
+    assert f"--version stands before the command: mesh --version {' '.join(command)}" in found.output
+
 
 def test_finds_the_home_in_the_environment(node: Node) -> None:
     done = subprocess.run(

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from peers.codec.pieces import encode_piece
-from peers.codec.run_messages import Decline, Facts
+from peers.codec.run_messages import Decline, Facts, ShowWay
 from peers.codec.runs import RunProtocol
 from peers.events.entry import Entry, encode_event
+from peers.events.epoch import BIRTH_BYTES, NO_HEAD
+from peers.events.proof import Way
 from peers.events.run import RUN_BYTES, RUN_ENTRIES
 from peers.protocol.runs.archiving import ArchivedFrames, TakenArchive, frames_of
 from peers.stores.run_store import RunStore
@@ -131,6 +133,8 @@ def test_two_histories_of_one_epoch_are_proven_as_over_a_link() -> None:
 
 
 def test_a_frame_that_does_not_belong_into_an_archive_is_an_error_with_a_sentence() -> None:
-    for frame in (b"nonsense", b'["dance"]', RunProtocol().encode(Decline(()))):
+    encode = RunProtocol().encode
+    way = ShowWay(Way.of("ab" * 16, 1, NO_HEAD, [(1, bytes(32))]), (b"\xff" * BIRTH_BYTES + b"\xff",))
+    for frame in (b"nonsense", b'["dance"]', encode(Decline(())), encode(way)):
         with pytest.raises(ValueError, match="take another copy of"):
             ArchivedFrames([frame])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from time import process_time
 
 import pytest
@@ -30,6 +31,7 @@ from tests.support.run_house import (
     shown_by,
     types,
 )
+from tests.support.sql_store import SqlStore
 
 Make = Callable[[], CheckedStore]
 DORA = key("dora").public
@@ -118,6 +120,23 @@ def test_who_leaves_twice_cannot_write_between_and_all_that_was_shown_stays(
     assert [each.vouched for each in home.each()] == [""] * 3 + ["revoke"] * 7
     learn(home, mesh.revoke("dora", by="anna", cut=home.tips(DORA)))
     assert dora.counting_in(home) == [3, 7], "an admin says what was here"
+
+
+def test_entries_of_epochs_that_wait_for_ever_are_not_read_for_each_fact(tmp_path: Path, mesh: MeshOfKeys) -> None:
+    home, dora = SqlStore(tmp_path / "log.db", synchronous="OFF"), disk_of_dora(5, 5, 5)
+    enter(home, mesh)
+    learn(home, mesh.found(), mesh.admin("anna"), mesh.node("dora", by="anna"))
+    send(dora.store, home)
+    for at in range(2):
+        learn(home, mesh.leave("dora", (dora.tip(at, 3 + at),)))
+    statements: list[str] = []
+    home.connection.set_trace_callback(statements.append)
+
+    learn(home, mesh.node("emil", by="anna"))
+
+    assert dora.counting_in(home) == [0, 0, 0]
+    assert [statement for statement in statements if " FROM events" in statement] == []
+    home.close()
 
 
 def test_who_leaves_as_often_as_a_set_takes_it_has_nothing_whichever_of_these_facts_are_known(
