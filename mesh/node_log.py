@@ -107,7 +107,7 @@ class NodeLog:
         This adds an event `{"type": "logux/undo", "id": "MS NODE N", "reason": reason}`, as Logux has it, and the result is
         its meta. Both events stay in the log: views and `each(undone=False)` leave out the one that is undone. An undo
         cannot be taken back, to undo it changes nothing: add the event anew. Fails as `add`, and with ValueError for what
-        names no event.
+        names no event, or the entry of an undo.
         """
         log = self._log
         try:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from mesh.views.layers import Layers
-from mesh.views.state import Apply, ViewState
+from mesh.views.state import Apply, Changes, ViewState
 from mesh.views.store import Flush, Olds, ViewProgress, ViewStore
 from mesh.views.undo import Rewinder
 from peers.events.columns import EventTable
@@ -168,37 +168,34 @@ class Fold:
 
         Raises what `apply` raises; then that event is the next one, and those before it are folded.
         """
-        start = self._at
-        end = min(start + most, len(self._todo))
-        try:
-            self._fold_rows(start, end, keys)
-        except Exception:
-            if end == start + 1:
-                raise
-            for row in range(start, end):  # those before the one that fails
-                self._fold_rows(row, row + 1, keys)
-        if self._at == len(self._todo):
-            self._todo, self._at = EventTable.of(), 0
-
-    def _fold_rows(self, start: int, end: int, keys: dict[str, None] | None) -> None:
-        """All of these, or none."""
-        table = self._todo[start:end]
+        changes, start = Changes(), self._at
+        table = self._todo[start : start + most]
+        end = start + len(table)
         events = _events_of(table.bodies)
+        rows: Sequence[int] = range(len(table))
         if not all(map(self.is_wanted, set(map(_type_of, events)))):
             rows = [row for row, event in enumerate(events) if self.is_wanted(event["type"])]
             table, events = table.at(rows), [events[row] for row in rows]
         layers = self.layers
         with layers.lock:
-            changes = self._state.fold(table, events, self._apply, layers.news, layers.before)
-            layers.commit(changes)
-        self._at = end
-        if table:
-            self.place = table.place(-1)
-            self.folded += len(table)
-            self.is_changed = True
-            self.rewinder.add(table, changes)
-        if keys is not None:
-            keys.update(dict.fromkeys(changes.keys))
+            try:
+                self._state.fold(table, events, self._apply, layers.news, layers.before, changes)
+                self._at = end
+            except BaseException:
+                self._at = start + rows[len(changes.counts)]
+                table = table[: len(changes.counts)]
+                raise
+            finally:
+                if table:
+                    self.place = table.place(-1)
+                    self.folded += len(table)
+                    self.is_changed = True
+                    if keys is not None:
+                        keys.update(dict.fromkeys(changes.keys))
+                    layers.commit(changes)
+                    self.rewinder.add(table, changes)
+        if self._at == len(self._todo):
+            self._todo, self._at = EventTable.of(), 0
 
     def settle(self, *, is_sure: bool) -> list[str]:
         """To be called when none waits, or from time to time: show what was folded again, once it is whole.

@@ -103,15 +103,16 @@ class Layers:
     def publish(self) -> list[str]:
         """What was folded again is whole: readers see it. The keys that have other values than before."""
         shadow, self.shadow = self.shadow or {}, None
-        top = self._top
+        changes, top = Changes(), self._top
         with self.lock:
-            olds = {key: old for key, new in shadow.items() if is_other(old := self._read(key), new)}
-            news = {key: shadow[key] for key in olds}
-            for key, old in olds.items():
-                top.before.setdefault(key, old)
-            top.news.update(news)
-            self.commit(Changes.of([*olds.values()], news))
-        return list(olds)
+            for key, new in shadow.items():
+                old = self._read(key)
+                if is_other(old, new):
+                    changes.add(key, old, new)
+                    top.before.setdefault(key, old)
+            top.news.update({key: shadow[key] for key in changes.keys})
+            self.commit(changes)
+        return changes.keys
 
     @property
     def is_long(self) -> bool:

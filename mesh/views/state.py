@@ -3,41 +3,65 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping
-from operator import eq
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from typing import Any
 
 import msgspec
 
-from mesh.views.values import PLAIN_INTEGERS, Compact, check_key, compact_value, is_other, is_plain, value_of
+from mesh.views.values import PLAIN_INTEGERS, Compact, check_key, compact_value, value_of
 from peers.events.columns import EventTable
 from peers.events.created import Created
 from peers.events.reasons import with_kept
 
 _GONE: Any = object()
 """In place of the value of a key that has none."""
+_ABSENT: Any = object()
+
+OLD_BYTES = 24
+"""What an old value takes beside itself and its key, roughly."""
 
 Apply = Callable[["ViewState", dict[str, Any], dict[str, Any]], Awaitable[None] | None]
 """`apply(state, event, meta)`: changes the state by one event."""
 
 
-class Changes(NamedTuple):
-    """What calls of `apply` changed together: in columns."""
+class Changes:
+    """What calls of `apply` changed, one after the other: in columns, since objects for each cost more than all else."""
 
-    keys: list[str]
-    """Those that have other values now, each once."""
-    olds: list[Compact]
-    """Their values before."""
-    more: int
-    """Keys that have a value now and had none before, without those of which it is the other way round."""
-    size: int
-    """Bytes of the values now that are JSON text."""
+    __slots__ = ("counts", "keys", "more", "olds", "size")
 
-    @classmethod
-    def of(cls, olds: list[Compact], news: Mapping[str, Compact]) -> Changes:
-        """Of all keys of `news`, which have these values now."""
-        values = news.values()
-        return cls(list(news), olds, olds.count(None) - [*values].count(None), text_bytes(values))
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+        self.olds: list[Compact] = []
+        """The value of each key before."""
+        self.counts: list[int] = []
+        """How many keys each call changed."""
+        self.more = 0
+        """Keys that have a value now and had none before, without those of which it is the other way round."""
+        self.size = 0
+        """Bytes of values that are JSON text, of all that were set."""
+
+    def add(self, key: str, old: Compact, new: Compact) -> None:
+        """One more."""
+        self.keys.append(key)
+        self.olds.append(old)
+        self.more += (old is None) - (new is None)
+        self.size += len(new) if type(new) is bytes else 0
+
+    def add_olds(self, other: Changes) -> None:
+        """And the keys of these, with their values before: all that `take_olds` looks at."""
+        self.keys += other.keys
+        self.olds += other.olds
+
+    def take_olds(self, olds: dict[str, Compact]) -> int:
+        """Put the values from before all calls into `olds`, for keys that are not in it, and forget them: their size."""
+        found = dict(zip(reversed(self.keys), reversed(self.olds), strict=True))
+        self.keys.clear()
+        self.olds.clear()
+        if olds:
+            for key in found.keys() & olds.keys():
+                del found[key]
+        olds.update(found)
+        return OLD_BYTES * len(found) + sum(map(len, found)) + text_bytes(found.values())
 
 
 def text_bytes(values: Iterable[Compact]) -> int:
@@ -52,20 +76,18 @@ class ViewState(MutableMapping[str, Any]):
     read or set costs nothing. A tuple that was set is read as a list by later calls.
     """
 
-    __slots__ = ("_fresh", "_keys_after", "_live", "_news", "_read", "_seen")
+    __slots__ = ("_keys_after", "_live", "_news", "_read", "_seen")
 
     def __init__(self, read: Callable[[str], Compact], keys_after: Callable[[str], Iterator[str]]) -> None:
-        """`read` gives values as of before `fold`, `keys_after` all keys after one, in order."""
+        """`read` gives values as of before a call, `keys_after` all keys after one, in order."""
         self._read = read
         self._keys_after = keys_after
-        self._news: Mapping[str, Compact] = {}
-        """Some of the values that `read` gives."""
-        self._fresh: dict[str, Any] = {}
-        """What was set by calls of one `fold`; _GONE for what was deleted."""
+        self._news: dict[str, Compact] = {}
+        """Values that changed in earlier calls: some of those that `read` gives."""
         self._seen: dict[str, Compact] = {}
-        """What `read` gave meanwhile."""
+        """What `read` gave."""
         self._live: dict[str, Any] = {}
-        """In one call: what was set and is not plain, and what was read and may be changed inside."""
+        """What was set, and what was read and may be changed inside."""
 
     def fold(
         self,
@@ -74,37 +96,60 @@ class ViewState(MutableMapping[str, Any]):
         apply: Apply,
         news: dict[str, Compact],
         before: dict[str, Compact],
-    ) -> Changes:
+        changes: Changes,
+    ) -> None:
         """Call `apply` for each row of a table with its event: what is another then than before is put into `news`, for `read`,
-        and into `before` what `read` gave for what was not in `news`.
+        and added to `changes`; into `before` what `read` gave for what was not in `news`.
 
-        Raises what `apply` raises, and TypeError or ValueError for what is no key or no value of JSON; then nothing is changed.
+        Raises what `apply` raises, and TypeError or ValueError for what is no key or no value of JSON; then of that event
+        nothing is changed. `changes` has a count for each of those before it.
         """
-        live = self._live
+        live, seen = self._live, self._seen
         self._news = news
-        for found in live, self._fresh, self._seen:
-            found.clear()
+        seen.clear()
+        keys, add_old, add_count = changes.keys, changes.olds.append, changes.counts.append
         columns = table.createds, table.times, table.origins, table.extras, table.vouched
         for event, created, time, origin, extra, vouched in zip(events, *columns, strict=True):
             if extra or vouched:
                 meta = meta_of(created, time, origin, extra, vouched)
             else:  # nearly always
                 meta = {"created": created, "time": time, "origin": origin}
+            live.clear()
             waits = apply(self, event, meta)
             if waits is not None:
                 _run(waits)
-            if live:
-                self._settle()
-        return self._finish(news, before)
+            first = len(keys)
+            try:
+                for key, value in live.items():
+                    old: Any = news.get(key, _ABSENT)
+                    is_first = old is _ABSENT
+                    if is_first:
+                        old = seen[key] if key in seen else self._before(key)
+                    is_number = type(value) is int and -PLAIN_INTEGERS < value < PLAIN_INTEGERS
+                    new: Any = value if is_number else _kept(key, value)
+                    if type(new) is type(old) and new == old:
+                        continue
+                    if is_first:
+                        if old is None:
+                            check_key(key)
+                        before[key] = old
+                    keys.append(key)
+                    add_old(old)
+                    news[key] = new
+                    if old is None or not is_number:
+                        changes.more += (old is None) - (new is None)
+                        changes.size += len(new) if type(new) is bytes else 0
+            except BaseException:
+                _take_back(changes, first, news)
+                raise
+            add_count(len(keys) - first)
 
     def get(self, key: str, default: Any = None) -> Any:
         live = self._live
         if live and key in live:
             value = live[key]
         else:
-            value = self._fresh.get(key)
-            if value is None:
-                value = self._news.get(key)
+            value = self._news.get(key)
             if value is None or type(value) is bytes:
                 value = self._load(key)
         return default if value is _GONE else value
@@ -121,25 +166,20 @@ class ViewState(MutableMapping[str, Any]):
     def __setitem__(self, key: str, value: Any) -> None:
         if not isinstance(key, str):
             check_key(key)
-        is_number = type(value) is int and -PLAIN_INTEGERS < value < PLAIN_INTEGERS
-        if not self._live and (is_number or is_plain(value)):
-            self._fresh[key] = value
-        else:
-            self._live[key] = value
+        self._live[key] = value
 
     def __delitem__(self, key: str) -> None:
         self[key]
         self._live[key] = _GONE
 
     def __iter__(self) -> Iterator[str]:
-        top = {**self._fresh, **self._live}
-        added = sorted(key for key, value in top.items() if value is not _GONE and self._before(key) is None)
+        added = sorted(key for key, value in self._live.items() if value is not _GONE and self._before(key) is None)
         at = 0
         for key in self._keys_after(""):
             while at < len(added) and added[at] < key:
                 yield added[at]
                 at += 1
-            if self._live.get(key, self._fresh.get(key)) is not _GONE:
+            if self._live.get(key) is not _GONE:
                 yield key
         yield from added[at:]
 
@@ -147,8 +187,8 @@ class ViewState(MutableMapping[str, Any]):
         return sum(1 for _ in self)
 
     def _load(self, key: str) -> Any:
-        """The value of a key that was neither set nor read in this call, or _GONE."""
-        compact = self._now(key)
+        """The value of a key that was neither set nor read, or _GONE."""
+        compact = self._seen[key] = self._before(key)
         if compact is None:
             return _GONE
         value = value_of(compact)
@@ -156,47 +196,24 @@ class ViewState(MutableMapping[str, Any]):
             self._live[key] = value
         return value
 
-    def _now(self, key: str) -> Compact:
-        """The value of a key before this call."""
-        compact = self._fresh.get(key)
-        return None if compact is _GONE else self._before(key) if compact is None else compact
-
     def _before(self, key: str) -> Compact:
-        """The value of a key before all calls."""
-        if key not in self._seen:
-            if not isinstance(key, str):
-                check_key(key)
-            self._seen[key] = self._read(key)
-        return self._seen[key]
+        """The value of a key before this call."""
+        if not isinstance(key, str):
+            check_key(key)
+        return self._read(key)
 
-    def _settle(self) -> None:
-        """A call has ended."""
-        for key, value in self._live.items():
-            new = None if value is _GONE else compact_value(key, value)
-            if is_other(self._now(key), new):
-                self._fresh[key] = _GONE if new is None else new
-        self._live.clear()
 
-    def _finish(self, news: dict[str, Compact], before: dict[str, Compact]) -> Changes:
-        """All calls have ended."""
-        fresh = self._fresh
-        if _GONE in fresh.values():
-            fresh = {key: None if value is _GONE else value for key, value in fresh.items()}
-        olds = list(map(news.get, fresh))
-        firsts: dict[str, Compact] = {}
-        if None in olds:
-            for at, (key, old) in enumerate(zip(fresh, olds, strict=True)):
-                if old is None and key not in news:
-                    olds[at] = firsts[key] = self._before(key)
-                if olds[at] is None:
-                    check_key(key)
-        if any(map(eq, olds, fresh.values())):
-            others = [(key, old) for key, old in zip(fresh, olds, strict=True) if is_other(old, fresh[key])]
-            fresh, olds = {key: fresh[key] for key, _ in others}, [old for _, old in others]
-            firsts = {key: old for key, old in firsts.items() if key in fresh}
-        before.update(firsts)
-        news.update(fresh)
-        return Changes.of(olds, fresh)
+def _kept(key: str, value: Any) -> Compact:
+    return None if value is _GONE else compact_value(key, value)
+
+
+def _take_back(changes: Changes, first: int, news: dict[str, Compact]) -> None:
+    """Take back the changes of one call, from the one numbered `first` on: of each key there is one at most."""
+    for key, old in zip(changes.keys[first:], changes.olds[first:], strict=True):
+        new = news[key]
+        changes.more -= (old is None) - (new is None)
+        news[key] = old
+    del changes.keys[first:], changes.olds[first:]
 
 
 def meta_of(created: Created, time: int, origin: str | None, extra: bytes, vouched: str) -> dict[str, Any]:

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import NamedTuple
 
 from mesh.views.state import Changes, text_bytes
 from mesh.views.store import Olds, Segment
+from mesh.views.values import Compact
 from peers.events.columns import EventTable
 from peers.events.entry import Entry
 from peers.stores.store import Place
 
 FOLDED_EVENTS = 4_096
-"""Folds that memory can take back, in the groups in which they were folded; at most twice as many."""
+"""Folds that memory can take back one by one; at most twice as many."""
 FOLDED_BYTES = 8 * 1024 * 1024
 """Of the events and of values before; at most twice as many."""
 SEGMENT_EVENTS = 1_000
 SEGMENT_SHARE = 8
 """A segment has at most 1/8 of the events that were folded after it, or SEGMENT_EVENTS: so there are few."""
-OLD_BYTES = 24
-"""What an old value takes beside itself and its key, roughly."""
 OLDS_BYTES = 64 * 1024 * 1024
 """Of all old values; beyond it the oldest are dropped."""
 
@@ -29,16 +27,6 @@ def place_of(entry: Entry) -> Place:
     return entry.time, entry.created
 
 
-class FoldedGroup(NamedTuple):
-    """Events that were folded together."""
-
-    events: int
-    changes: Changes
-    """What that changed."""
-    size: int
-    """Bytes of the events and of the values before."""
-
-
 class Rewinder:
     """Keeps what is needed to go back to an earlier place: in memory for the last folds, then to the begin of a segment."""
 
@@ -46,15 +34,17 @@ class Rewinder:
         """`segments` are those in the file, up to `place`."""
         self.segments = segments or [Segment(1, place)]
         self.pending: dict[int, Olds] = {}
-        """Old values that are not in the file yet, by segment: those of the last one without `_ungathered`, until `_gather`."""
-        self._ungathered: list[Changes] = []
+        """Old values that are not in the file yet, by segment: those of the last one without `_changes`, until `_gather`."""
+        self._changes = Changes()
         """The last ones of the last segment."""
         self.last_kept: int | None = None
         """Segments in the file after it are no longer valid."""
         self._table = EventTable.of()
         """The events of the last folds."""
-        self._groups: list[FoldedGroup] = []
-        """The same: those that were folded together."""
+        self._counts: list[int] = []
+        """How many keys each changed: of `_keys` and `_olds`, the keys and their values before, in that order."""
+        self._keys: list[str] = []
+        self._olds: list[Compact] = []
         self._tail_after = place
         """The place before the first fold of the tail."""
         self._tail_bytes = 0
@@ -65,18 +55,19 @@ class Rewinder:
         return sum(segment.events for segment in self.segments)
 
     def add(self, table: EventTable, changes: Changes) -> None:
-        """Some more folds, which were one group, and what they changed."""
+        """Some more folds, and what each changed."""
         segment = self.segments[-1]
         if segment.events >= SEGMENT_EVENTS:
             self._gather()
             segment = Segment(segment.number + 1, self.last_place)
             self.segments.append(segment)
         segment.events += len(table)
-        size = table.bytes + text_bytes(changes.olds)
-        self._ungathered.append(changes)
+        self._changes.add_olds(changes)
         self._table += table
-        self._groups.append(FoldedGroup(len(table), changes, size))
-        self._tail_bytes += size
+        self._counts += changes.counts
+        self._keys += changes.keys
+        self._olds += changes.olds
+        self._tail_bytes += table.bytes + text_bytes(changes.olds)
         if len(self._table) > 2 * FOLDED_EVENTS or self._tail_bytes > 2 * FOLDED_BYTES:
             self._trim()
 
@@ -90,20 +81,14 @@ class Rewinder:
         return self._tail_after is None or self._tail_after < place
 
     def take_back(self, place: Place, state: Olds) -> EventTable:
-        """Take back all groups with folds from a place on, which is recent: put old values into `state`.
-
-        What was folded, in order: some of it may be before the place.
-        """
+        """Take back all folds from a place on, which is recent: put old values into `state`. What was folded, in order."""
         at = bisect_left(range(len(self._table)), place, key=self._table.place)
+        changed = len(self._keys) - sum(self._counts[at:])
+        state.update(zip(reversed(self._keys[changed:]), reversed(self._olds[changed:]), strict=True))
         self._gather()
-        start = len(self._table)
-        while start > at:
-            group = self._groups.pop()
-            start -= group.events
-            self._tail_bytes -= group.size
-            state.update(zip(group.changes.keys, group.changes.olds, strict=True))
-        gone = self._table[start:]
-        del self._table[start:]
+        gone = self._table[at:]
+        self._tail_bytes -= gone.bytes + text_bytes(self._olds[changed:])
+        del self._table[at:], self._counts[at:], self._keys[changed:], self._olds[changed:]
         self._cut(len(gone))
         return gone
 
@@ -126,7 +111,7 @@ class Rewinder:
         segment = self.segments[at]
         self._drop_after(at)
         segment.events = 0
-        self._table, self._groups = EventTable.of(), []
+        self._table, self._counts, self._keys, self._olds = EventTable.of(), [], [], []
         self._tail_bytes, self._tail_after = 0, segment.after
         return segment.after
 
@@ -166,18 +151,10 @@ class Rewinder:
         return pending, last_kept
 
     def _gather(self) -> None:
-        if not self._ungathered:
+        if not self._changes.keys:
             return
         segment = self.segments[-1]
-        found: Olds = {}
-        for changes in reversed(self._ungathered):  # the first value is the one before all
-            found.update(zip(changes.keys, changes.olds, strict=True))
-        self._ungathered.clear()
-        pending = self.pending.setdefault(segment.number, {})
-        for key in found.keys() & pending.keys():
-            del found[key]
-        pending.update(found)
-        segment.bytes += OLD_BYTES * len(found) + sum(map(len, found)) + text_bytes(found.values())
+        segment.bytes += self._changes.take_olds(self.pending.setdefault(segment.number, {}))
 
     def _merge(self, at: int, found: list[tuple[int, int]]) -> None:
         one, other = self.segments[at], self.segments.pop(at + 1)
@@ -209,16 +186,13 @@ class Rewinder:
         del self.segments[at + 1 :]
 
     def _trim(self) -> None:
-        least = len(self._table) // 2 if self._tail_bytes > FOLDED_BYTES else 1
-        least = max(least, len(self._table) - FOLDED_EVENTS)
-        gone = groups = 0
-        while gone < least:
-            group = self._groups[groups]
-            groups += 1
-            gone += group.events
-            self._tail_bytes -= group.size
+        gone = max(1, len(self._table) - FOLDED_EVENTS)
+        if self._tail_bytes > FOLDED_BYTES:
+            gone = max(gone, len(self._table) // 2)
         self._tail_after = self._table.place(gone - 1)
-        del self._table[:gone], self._groups[:groups]
+        changed = sum(self._counts[:gone])
+        self._tail_bytes -= self._table[:gone].bytes + text_bytes(self._olds[:changed])
+        del self._table[:gone], self._counts[:gone], self._keys[:changed], self._olds[:changed]
 
 
 def _is_before(one: Place | None, other: Place | None) -> bool:

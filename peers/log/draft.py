@@ -12,7 +12,7 @@ from peers.events.created import MAX_MS, Created, check_created
 from peers.events.entry import RESERVED_META, Entry, encode_event, encode_events, encode_extra
 from peers.later import Later
 from peers.stores.keys import check_add_key
-from peers.stores.undo import undo_event, undo_meta
+from peers.stores.undo import read_undo_id, undo_event, undo_meta
 
 Meta = dict[str, Any]
 
@@ -84,10 +84,12 @@ def read_created(value: Any) -> Created:
 def make_undo(which: Any, reason: Any = None) -> Draft:
     """The draft of an event that undoes another one, given as its entry, its meta, or its `created`.
 
-    Raises ValueError, with a sentence, if it is none of these, or `reason` is neither a text nor None.
+    Raises ValueError, with a sentence, if it is none of these, or the entry of an undo, or `reason` is neither a text nor None.
     """
     if reason is not None and not isinstance(reason, str):
         raise ValueError(f"the reason of an undo must be a text, not {reason!r}")
+    if isinstance(which, Entry) and read_undo_id(which.body) is not None:
+        raise ValueError("an undo cannot be undone: add the event that it took back anew")
     meta = which.meta if isinstance(which, Entry) else which if isinstance(which, Mapping) else {"created": which}
     return make_draft(undo_event(read_created(meta.get("created")), reason), undo_meta(meta))
 

@@ -10,8 +10,17 @@ from mesh.views import undo
 from mesh.views.state import Changes
 from mesh.views.store import Olds, Segment
 from mesh.views.undo import SEGMENT_EVENTS, SEGMENT_SHARE, Rewinder
+from mesh.views.values import Compact
 from peers.events.columns import EventTable
 from peers.events.entry import Entry
+
+
+def changes_of(key: str, old: Compact, new: Compact) -> Changes:
+    """Those of one event."""
+    changes = Changes()
+    changes.add(key, old, new)
+    changes.counts.append(1)
+    return changes
 
 
 class Folds:
@@ -26,18 +35,13 @@ class Folds:
         self.file: dict[int, Olds] = {}
 
     def fold(self, count: int) -> None:
-        """Some groups of events."""
-        while count > 0:
-            entries: list[Entry] = []
-            before = dict(self.state)
-            for _ in range(min(count, self.random.randrange(1, 4))):
-                time = self.history[-1][0].time + 1 if self.history else 1
-                entries.append(Entry((time, "user", 0), time, b"{}"))
-                self.history.append((entries[-1], dict(self.state)))
-                self.state[f"k{self.random.randrange(6)}"] = b"%d" % time if self.random.random() < 0.8 else None
-            news = {key: new for key, new in self.state.items() if new != before.get(key)}
-            self.rewinder.add(EventTable.of(entries), Changes.of([before.get(key) for key in news], news))
-            count -= len(entries)
+        for _ in range(count):
+            time = self.history[-1][0].time + 1 if self.history else 1
+            entry = Entry((time, "user", 0), time, b"{}")
+            self.history.append((entry, dict(self.state)))
+            key, new = f"k{self.random.randrange(6)}", b"%d" % time if self.random.random() < 0.8 else None
+            self.rewinder.add(EventTable.of([entry]), changes_of(key, self.state.get(key), new))
+            self.state[key] = new
 
     def flush(self) -> None:
         pending, last_kept = self.rewinder.flushed()

@@ -76,6 +76,12 @@ def test_what_names_no_event_is_not_undone(which: Any) -> None:
         make_undo(which)
 
 
+def test_the_entry_of_an_undo_is_not_undone(log: PairLog) -> None:
+    undo(log, SALE)
+    with pytest.raises(ValueError, match="an undo cannot be undone: add the event that it took back anew"):
+        make_undo(log.each().get()[-1])
+
+
 def test_a_reason_that_is_no_text_is_refused() -> None:
     with pytest.raises(ValueError, match="the reason of an undo must be a text, not 5"):
         make_undo(SALE, 5)
