@@ -33,6 +33,8 @@ MESH_NODES = 5
 TURN_EVENTS = 20
 """Events that each of five writers adds before the next one's turn."""
 SESSIONS = 100
+WARM_SESSIONS = 20
+"""After which a process has no memory left over from its start: what the others take is what a session takes."""
 OF_ONE_HOST = {"connects_per_second": 1_000, "connects_of_address_per_second": 1_000}
 """Limits of a node with which all sessions begin on this machine."""
 NO_RATE = ("latency", "sessions", "start", "open")
@@ -205,9 +207,9 @@ def sessions(events: int, *, is_trusted: bool = False) -> Figure:
 async def _sessions(node: NodeProcess, events: int, mesh: FoundedMesh | None) -> Figure:
     found = []
     async with ManySessions(node.address, mesh) as many:
-        await many.open(1)
+        await many.open(WARM_SESSIONS)
         before = node.ask("usage")["rss"]
-        await many.open(SESSIONS - 1)
+        await many.open(SESSIONS - WARM_SESSIONS)
         idle = node.ask("usage")["rss"] - before
         for n in range(events):
             many.expect(n + 1)
@@ -217,7 +219,7 @@ async def _sessions(node: NodeProcess, events: int, mesh: FoundedMesh | None) ->
             await asyncio.sleep(PACE_MS / 1000)
         used = _usage([node], events)
     found.sort()
-    kib = idle / (SESSIONS - 1) / 1024
+    kib = idle / (SESSIONS - WARM_SESSIONS) / 1024
     return Figure("sessions", events, sum(found), *used, *_percentiles(found), session_kib=kib)
 
 
