@@ -63,7 +63,8 @@ class SqliteRunStore(SqliteRunRows, RunRules):
     With `checkpoint_lock`, checkpoints run on a thread of their own while the store is open, and hold it meanwhile; without,
     some commits wait for them. Above WAL_LIMIT_BYTES of its write-ahead log a commit waits all the same.
 
-    What is sent or compared of a run is hashed when it is read: if the disk has changed it, that raises StoreError.
+    What is sent or compared of a run is hashed when it is read, or a checksum of it is noted: if the disk has changed it, that
+    raises StoreError.
     """
 
     def __init__(
@@ -361,10 +362,11 @@ class SqliteRunStore(SqliteRunRows, RunRules):
         return self._tables.is_content(self._number_of(run.epoch), run.first, content)
 
     def _hash_up_to(self, run: RunRow, last: int) -> RunHash:
-        whole = super()._hash_up_to(run, run.last)
-        if whole.head != run.head:
-            raise self._changed(run)
-        return whole if last == run.last else super()._hash_up_to(run, last)
+        with self._reading():  # a run that grows is read by writes, too
+            whole = super()._hash_up_to(run, run.last)
+            if whole.head != run.head:
+                raise self._changed(run)
+            return whole if last == run.last else super()._hash_up_to(run, last)
 
     def _block(self, run: RunRow) -> Block:
         block = super()._block(run)

@@ -253,6 +253,25 @@ def test_a_run_whose_content_is_not_noted_is_sent_after_a_look_at_its_leaves(tmp
     store.close()
 
 
+@pytest.mark.parametrize("change", ["body = body || x'00'", "ms = 6.5", "ms = 'x'"])
+def test_a_run_that_the_disk_has_changed_does_not_grow(tmp_path: Path, change: str) -> None:
+    path = tmp_path / "log.db"
+    source, target, writer = opened(tmp_path / "source.db"), opened(path), Writer(1)
+    for first in (0, 12):
+        with source.transaction():
+            source.append(EventColumns("kitchen", list(range(first, first + 12)), [0] * 12, [BODY] * 12), writer.pen)
+        if not first:
+            take(target, *pieces_for(source, {}))
+            target.close()
+    run(path, f"UPDATE events SET {change} WHERE position = 7")
+
+    target = opened(path)
+    with pytest.raises(StoreError, match="it is damaged"):
+        take(target, *pieces_for(source, target.ends()))
+    target.close()
+    source.close()
+
+
 def test_a_run_whose_content_is_as_noted_is_sent_without_a_look_at_its_leaves(tmp_path: Path) -> None:
     store = opened(tmp_path / "log.db")
     with store.transaction():
