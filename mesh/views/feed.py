@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
+from functools import partial
 from typing import TypeVar
 
 from mesh.actors.log_proxy import LogProxy
 from mesh.views.disks import Disks
 from mesh.views.fold import Fold
-from mesh.views.source import PAGE, READ_PAGE_BYTES, Cleaned, Fed, read_copies, read_known, read_new, read_on
+from mesh.views.source import (
+    PAGE,
+    READ_PAGE_BYTES,
+    Cleaned,
+    Fed,
+    read_copies,
+    read_known,
+    read_new,
+    read_on,
+    read_undone,
+)
 from mesh.views.undo import place_of
 from peers.events.created import Created
 from peers.events.entry import Entry
@@ -16,6 +27,9 @@ from peers.log.run_log import RunCommit
 from peers.stores.run_store import RunStore
 from peers.stores.store import Place
 from peers.stores.undo import undone_in
+
+READ_POSITIONS = 50_000
+"""Of the log, that are looked through at once for what was cleaned."""
 
 T = TypeVar("T")
 
@@ -56,10 +70,15 @@ class Feed:
         """Whether the fold knows what became of events that were folded."""
         return not self.changed and not self.checking and not self.is_revised
 
-    def begin(self, cleaned: Iterable[Entry], changed: Iterable[Created], *, may_be_undone: bool) -> None:
-        """Another fold goes on. The file has `cleaned` events for it, and `changed` ones that were not applied yet."""
+    async def begin(self, fold: Fold, cleaned: Iterable[Entry]) -> None:
+        """Another fold goes on, for which the file has `cleaned` events."""
+        may_be_undone = await self._disks.read_log(lambda store: store.has_undone())
+        changed = dict.fromkeys(fold.changed)
+        for after in range(fold.added, self._log.state.last_position if may_be_undone else 0, READ_POSITIONS):
+            # What undoes these was cleaned before the fold came to it. No event has a position before its `added`.
+            changed |= dict.fromkeys(await self._disks.read_log(partial(read_undone, after, after + READ_POSITIONS)))
         self.cleaned = Cleaned(cleaned)
-        self.changed.update(dict.fromkeys(changed))
+        self.changed.update(changed)
         self.is_revised = True
         self._may_be_undone = self._may_be_undone or may_be_undone
 

@@ -289,9 +289,8 @@ class ViewKeeper(LoopActor):
 
     async def _go_on(self, fold: Fold) -> None:
         number = fold.number
-        may_be_undone = await self._disks.read_log(lambda store: store.has_undone())
         cleaned = await self._disks.read_views(lambda store: store.cleaned(number))
-        self._feed.begin(cleaned, fold.changed, may_be_undone=may_be_undone)
+        await self._feed.begin(fold, cleaned)
         self._fold = fold
         if fold is not self._answering:
             self._flushed_ms = self._clock.elapsed_ms()  # it has nothing yet that would be missed

@@ -98,6 +98,11 @@ def read_known(store: RunStore, createds: Collection[Created]) -> dict[Created, 
     return {created: Known(store.find(created), created in undone) for created in createds}
 
 
+def read_undone(after: int, until: int, store: RunStore) -> set[Created]:
+    """What cleaned events at positions after one, up to another, have undone."""
+    return store.undone_by_cleaned(after, until)
+
+
 def read_mark(store: RunStore, added: int) -> Created | None:
     """The `created` of the event with this `added`; None if it is not shown."""
     found = store.each(order="added", since=added - 1, limit=1)

@@ -301,6 +301,9 @@ class RunStore(KeptBeside, KeepsArrivals, Protocol):
         """Those of these events that a `logux/undo` undoes which is shown, or was before it was cleaned; they may be unknown.
         A `logux/undo` may be undone like any event; what it undid stays so."""
 
+    def undone_by_cleaned(self, after: int, until: int) -> set[Created]:
+        """The events that a cleaned `logux/undo` undoes which came at a position after one, up to another."""
+
     def look(self, most: int, **options: Unpack[WalkOptions]) -> Looked:
         """As `each`, but it ends when it has looked at `most` events, whether they are of the types of the walk or not."""
 

@@ -69,6 +69,10 @@ class CopyRules(RetentionRules, EpochRules):
         """As in the port."""
         return self._undo_marks.marked(createds)
 
+    def undone_by_cleaned(self, after: int, until: int) -> set[Created]:
+        """As in the port."""
+        return set(self._undo_marks.by(self._buried_between(after, until)).values())
+
     def has_undone(self) -> bool:
         """As in the port."""
         return self._undo_marks.are_any()

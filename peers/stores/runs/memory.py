@@ -106,6 +106,9 @@ class MemoryRunStore(MemoryEvents, RunRules):
         lost = [copy for copy in copies if not copy.added and not copy.tombstone]
         return tuple(lost if last is None else lost[max(0, len(lost) - last) :])
 
+    def _buried_between(self, after: int, until: int) -> list[Created]:
+        return [copy.created for at, copy in self._copies.items() if after < at <= until and copy.tombstone]
+
     def copies(self) -> Iterator[Entry]:
         return iter(self._copies.values())
 

@@ -304,6 +304,10 @@ class RunRows(EventRows):
     def _hollow_epochs(self) -> list[Epoch]:
         """The epochs that have hollow entries, in order of name."""
 
+    @abstractmethod
+    def _buried_between(self, after: int, until: int) -> list[Created]:
+        """Of the tombstones in the place of shown events at positions after one, up to another."""
+
     # Epochs and runs
 
     @abstractmethod

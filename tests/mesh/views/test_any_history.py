@@ -207,7 +207,14 @@ def test_what_a_crash_has_lost_was_cleaned_and_is_counted(seed: int, history: li
         story.house.close()
 
 
+UNDO_CLEANED_BEFORE_A_FLUSH: list[tuple[Any, ...]] = [
+    *[("crash",), ("copy", 7, 2), ("copy", 7, 2), ("clean", 172), ("crash",)],
+    *[("undo", 198), ("add", 4), ("clean", 43), ("crash",)],
+]
+
+
 @settings(max_examples=100, deadline=None)
+@example(1_370, UNDO_CLEANED_BEFORE_A_FLUSH)
 @given(st.integers(0, 10_000), steps)
 def test_a_view_is_the_fold_of_all_that_was_ever_shown(seed: int, history: list[tuple[Any, ...]]) -> None:
     story = Story(seed)

@@ -54,6 +54,9 @@ _OF_AUTHOR = f"""
     {_OF_LABEL.replace("AS l", "AS l INDEXED BY reasons_by_node")}
     WHERE l.kind = 'reason' AND l.name = ? AND {NODE_OF_LABEL} BETWEEN ? AND ? AND (l.time, l.created) < (?, ?)
 """
+_BURIED_BETWEEN = f"""
+    SELECT ms, node, n FROM events WHERE position > ? AND position <= ? AND state IN ({BURIED}, {BURIED_EXCHANGED})
+"""
 _UNLABEL = "DELETE FROM labels WHERE kind = ? AND name = ? AND position = ?"
 _BURY = f"""
     UPDATE events SET time = ifnull(time, ms), body = ?, extra = NULL, local = NULL,
@@ -125,6 +128,10 @@ class SqliteRunRows(OpenFile, RunRows):
 
     def _known_among(self, createds: Sequence[Created]) -> dict[Created, Entry]:
         return {copy.created: copy for copy in self._copies.shown_among(createds)}
+
+    def _buried_between(self, after: int, until: int) -> list[Created]:
+        rows = self._execute(_BURIED_BETWEEN, (after, until)).fetchall()
+        return [(ms, self._nodes.name(node), n) for ms, node, n in rows]
 
     def _insert(self, events: Sequence[Entry]) -> None:
         try:

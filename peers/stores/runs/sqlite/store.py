@@ -254,6 +254,10 @@ class SqliteRunStore(SqliteRunRows, RunRules):
         with self._explained():
             return super().undone(createds) if self._has_table("undo_marks") else set()
 
+    def undone_by_cleaned(self, after: int, until: int) -> set[Created]:
+        with self._explained():
+            return super().undone_by_cleaned(after, until) if self._has_table("undo_marks") else set()
+
     def has_undone(self) -> bool:
         with self._explained():
             return self._has_table("undo_marks") and super().has_undone()

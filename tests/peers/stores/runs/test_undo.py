@@ -68,6 +68,16 @@ def test_an_undo_that_comes_before_its_event_counts(store: CheckedStore, anna: W
     assert store.undone(BOTH) == {SALE}
 
 
+def test_what_a_cleaned_undo_has_undone_is_found_by_its_position(store: CheckedStore, anna: Writer) -> None:
+    put(store, anna, event(1), undo(3, SALE), event(4), undo(5, OTHER))
+    assert store.undone_by_cleaned(0, 9) == set()
+
+    clean(store, (3, "kitchen", 0), (4, "kitchen", 0))
+
+    assert store.undone_by_cleaned(0, 9) == store.undone_by_cleaned(1, 2) == {SALE}
+    assert store.undone_by_cleaned(0, 1) == store.undone_by_cleaned(2, 9) == set()
+
+
 def test_an_event_that_is_undone_twice_becomes_so_once(store: CheckedStore, anna: Writer) -> None:
     taken = put(store, anna, undo(3, SALE), undo(4, SALE), undo(5, OTHER))
     assert taken.undone == BOTH
