@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import sha256
 from struct import Struct
-from typing import Any
+from typing import Any, NamedTuple
+from zlib import crc32
 
+from peers.events.columns import EventColumns, Items
 from peers.events.dot import Epoch
 from peers.events.epoch import NO_HEAD
 
@@ -118,3 +120,27 @@ class RunHash:
         """Whether one more entry of `size` bytes belongs to this run, not to the next one."""
         count = self.last - self.first + 1
         return not count or (count < RUN_ENTRIES and self.size + size <= RUN_BYTES)
+
+
+class Content(NamedTuple):
+    """What tells whether a disk has changed the events of a run, in a tenth of the time of their leaves: CRC-32s of their
+    columns, as far as the run has grown. That of the bodies begins with their node.
+    """
+
+    node_id: str = ""
+    ms: int = 0
+    n: int = 0
+    bodies: int = 0
+
+    def after(self, items: Items) -> Content | None:
+        """That of the run with these too; None if they are not all plain events of the same node."""
+        if not isinstance(items, EventColumns) or self.node_id not in ("", items.node_id):
+            return None
+        ms, n, bodies = items.texts
+        before = self.bodies or crc32(items.node_id.encode())
+        return Content(
+            items.node_id,
+            crc32(b",", crc32(ms, self.ms)),
+            crc32(b",", crc32(n, self.n)),
+            crc32(b"\0", crc32(bodies, before)),
+        )

@@ -15,10 +15,9 @@ from peers.events.epoch import NO_HEAD, NO_KEY, NOTHING, Birth, EpochEnd
 from peers.events.leaf import leaf_of, leaves_of
 from peers.events.piece import Piece
 from peers.events.proof import Block, Proof
-from peers.events.run import OWN, VOUCHED, RunHash
+from peers.events.run import OWN, VOUCHED, Content, RunHash
 from peers.facts.fact import MAX_TIPS, Tip
 from peers.stores.run_store import RunState
-from peers.stores.runs.content import Content
 from peers.stores.runs.rows import NOTHING_COUNTS, EpochRow, RunRow, RunRows, Standing, signed_name
 from peers.stores.taken import Change
 

@@ -16,9 +16,9 @@ from peers.events.dot import Dot, Epoch
 from peers.events.entry import Entry
 from peers.events.epoch import END_BYTES, KEY_BYTES, NAME_BYTES, NO_HEAD, NOTHING, Birth, EpochEnd
 from peers.events.proof import Cut, Proof
+from peers.events.run import Content
 from peers.facts.fact import Fact
 from peers.stores.event_rows import EventNumbers, EventRows
-from peers.stores.runs.content import Content
 from peers.stores.runs.undoing import UndoTable
 from peers.stores.taken import Change
 
@@ -149,6 +149,8 @@ class RunRow(NamedTuple):
     """One byte for each entry. A store may keep nothing for a run whose entries are all OWN."""
     signature: bytes
     """Over `head`; empty if its last entry is at the cut of a fork, where no signature came."""
+    content: Content | None = None
+    """Where it is known when a row is put; a row that is read has none."""
 
 
 class Standing(NamedTuple):
@@ -333,9 +335,6 @@ class RunRows(EventRows):
     @abstractmethod
     def _put_runs(self, rows: Sequence[RunRow]) -> None:
         """Add these, or put them in place of those with the same epoch and first seq."""
-
-    def _put_content(self, epoch: Epoch, first: int, content: Content) -> None:
-        """Note the content of the run of an epoch that begins at `first`, where a disk may change it."""
 
     @abstractmethod
     def _run_with(self, epoch: Epoch, seq: int) -> RunRow | None:

@@ -13,9 +13,8 @@ from peers.events.epoch import KEY_BYTES, NO_KEY
 from peers.events.leaf import HASH_BYTES, leaves_of
 from peers.events.piece import Piece
 from peers.events.proof import Cut
-from peers.events.run import KINDS, OWN, RUN_ENTRIES, VOUCHED, RunHash
+from peers.events.run import KINDS, OWN, RUN_ENTRIES, VOUCHED, Content, RunHash
 from peers.events.signature import SIGNATURE_BYTES, is_signed
-from peers.stores.runs.content import Content
 from peers.stores.runs.copying import Work
 from peers.stores.runs.entering import Entering
 from peers.stores.runs.epochs import OpenRun
@@ -207,11 +206,10 @@ class TakingRules(LimitRules):
         self._keep_run(run)
         if run.kinds.count(OWN) < len(run.kinds) and not VOUCHED.keys().isdisjoint(run.kinds):
             self._vouching.add(of_run.epoch)
-        self._put_runs(
-            [RunRow(of_run.epoch, of_run.first, of_run.last, of_run.before, of_run.head, run.kinds, signature)]
+        row = RunRow(
+            of_run.epoch, of_run.first, of_run.last, of_run.before, of_run.head, run.kinds, signature, run.content
         )
-        if run.content is not None:
-            self._put_content(of_run.epoch, of_run.first, run.content)
+        self._put_runs([row])
 
 
 def _is_sound(piece: Piece) -> bool:

@@ -14,10 +14,9 @@ from peers.events.entry import WAITS, Entry
 from peers.events.epoch import Birth, Parent
 from peers.events.leaf import leaf_of, leaves_of
 from peers.events.piece import Piece
-from peers.events.run import ADOPTED_OUTSIDE, FURTHER, OWN, RUN_BYTES, RUN_ENTRIES, RunHash
+from peers.events.run import ADOPTED_OUTSIDE, FURTHER, OWN, RUN_BYTES, RUN_ENTRIES, Content, RunHash
 from peers.stores.event_rows import AlreadyKnown
 from peers.stores.run_store import Pen
-from peers.stores.runs.content import Content
 from peers.stores.runs.copying import Work
 from peers.stores.runs.entering import Entering
 from peers.stores.runs.epochs import OpenRun, leaf_at

@@ -12,8 +12,7 @@ from zlib import crc32
 
 from peers.events.dot import Epoch
 from peers.events.proof import Cut, Proof
-from peers.events.run import OWN, RUN_ENTRIES, VOUCHED
-from peers.stores.runs.content import Content
+from peers.events.run import OWN, RUN_ENTRIES, VOUCHED, Content
 from peers.stores.runs.rows import EpochRow, RunRow
 from peers.stores.sqlite.layout import damaged
 from peers.stores.sqlite.many import ManyRows
@@ -23,8 +22,8 @@ _PUT_EPOCHS = ManyRows(
     "INSERT OR REPLACE INTO epochs (number, name, birth, seq, head, first, grown, cut, cut_head, mark, checksum)", 11
 )
 _PUT_RUNS = ManyRows("INSERT OR REPLACE INTO runs (epoch, first, last, before, head, kinds, signature, checksum)", 8)
-_PUT_CONTENT = "INSERT OR REPLACE INTO contents (epoch, first, checksum) VALUES (?, ?, ?)"
-_CONTENT = "SELECT checksum FROM contents WHERE epoch = ? AND first = ?"
+_PUT_CONTENT = "INSERT OR REPLACE INTO contents (epoch, first, ms, n, bodies) VALUES (?, ?, ?, ?, ?)"
+_CONTENT = "SELECT ms, n, bodies FROM contents WHERE epoch = ? AND first = ?"
 _RUN = "SELECT first, last, before, head, kinds, signature, checksum FROM runs WHERE epoch = ?"
 _RUN_WITH = f"{_RUN} AND first <= ? ORDER BY first DESC LIMIT 1"
 _RUNS_BEFORE = f"{_RUN} AND first < ? ORDER BY first DESC LIMIT ?"
@@ -81,16 +80,14 @@ class EpochTables:
             kinds = run.kinds if run.kinds.count(OWN) < len(run.kinds) else None
             values += (number, run.first, run.last, run.before, run.head, kinds, run.signature)
             values.append(_checksum_of_run(number, run))
+            if run.content is not None:
+                connection.execute(_PUT_CONTENT, (number, run.first, *run.content[1:]))
         _PUT_RUNS.write(connection, values)
 
-    def put_content(self, number: int, first: int, content: Content) -> None:
-        """Note that of the run of an epoch that begins at `first`."""
-        self._execute(_PUT_CONTENT, (number, first, content.checksum))
-
     def is_content(self, number: int, first: int, content: Content) -> bool:
-        """Whether this is what was noted."""
-        row = self._execute(_CONTENT, (number, first)).fetchone()
-        return row is not None and row[0] == content.checksum
+        """Whether this is what was put with the run of an epoch that begins at `first`."""
+        found: tuple[int, int, int] | None = self._execute(_CONTENT, (number, first)).fetchone()
+        return found == content[1:]
 
     def run_with(self, epoch: Epoch, number: int, seq: int) -> RunRow | None:
         """The run that has this entry."""

@@ -17,7 +17,7 @@
 - `undo_marks`: the `created` of each `logux/undo` that is shown, or was cleaned, and of the event that it undoes, as
   `created_key` makes them. The fact `marked` is the position up to which they are complete; the file may have more of them.
 - `arrivals`: see Arrival and ArrivalRows.
-- `contents`: Content.checksum of the run of an epoch that begins at `first`, as far as it was when its events were all plain.
+- `contents`: Content of the run of an epoch that begins at `first`, as it was when its events were all plain.
 
 Files of earlier releases get the last five when they are opened.
 """
@@ -138,7 +138,9 @@ CREATE TABLE IF NOT EXISTS arrivals (
 CREATE TABLE IF NOT EXISTS contents (
     epoch INTEGER NOT NULL,
     first INTEGER NOT NULL,
-    checksum INTEGER NOT NULL,
+    ms INTEGER NOT NULL,
+    n INTEGER NOT NULL,
+    bodies INTEGER NOT NULL,
     PRIMARY KEY (epoch, first)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS undo_marks_by_target ON undo_marks (target);

@@ -15,11 +15,10 @@ from peers.events.dot import MAX_SEQ, Dot, Epoch
 from peers.events.entry import Entry
 from peers.events.piece import Piece
 from peers.events.proof import Block, Proof
-from peers.events.run import RunHash
+from peers.events.run import Content, RunHash
 from peers.facts.fact import Fact, Tip, fact_id_of
 from peers.stores.arrivals import Arrival
 from peers.stores.run_store import RunState
-from peers.stores.runs.content import Content
 from peers.stores.runs.epochs import leaves_at
 from peers.stores.runs.forks import RunRules
 from peers.stores.runs.rows import EpochRow, RunNumbers, RunRow, Standing, signed_name
@@ -191,9 +190,6 @@ class SqliteRunStore(SqliteRunRows, RunRules):
 
     def _put_runs(self, rows: Sequence[RunRow]) -> None:
         self._tables.put_runs(self._opened(), [(self._number(row.epoch), row) for row in rows])
-
-    def _put_content(self, epoch: Epoch, first: int, content: Content) -> None:
-        self._tables.put_content(self._number(epoch), first, content)
 
     def _run_with(self, epoch: Epoch, seq: int) -> RunRow | None:
         return self._tables.run_with(epoch, self._number_of(epoch), seq)

@@ -229,9 +229,7 @@ def test_the_runs_of_writers_who_take_turns_are_read_in_columns_as_they_were_wri
     store.close()
 
 
-@pytest.mark.parametrize(
-    "statement", ["DELETE FROM contents", "UPDATE contents SET checksum = 0", "DROP TABLE contents"]
-)
+@pytest.mark.parametrize("statement", ["DELETE FROM contents", "UPDATE contents SET bodies = 0", "DROP TABLE contents"])
 def test_a_run_whose_content_is_not_noted_is_sent_after_a_look_at_its_leaves(tmp_path: Path, statement: str) -> None:
     path = tmp_path / "log.db"
     store = opened(path)
