@@ -64,10 +64,10 @@ async def measure(events: int) -> list[ViewFigure]:
     return figures
 
 
-def show(figures: list[ViewFigure], *, cores: int) -> str:
+def show(figures: list[ViewFigure], machine: str) -> str:
     """A table for people."""
     rows = [(each.name, f"{each.value:,.1f}".replace(",", " "), each.unit, each.goal) for each in figures]
-    return f"{tables([table(('what', 'measured', 'unit', 'goal'), rows)])}{cores} cores\n"
+    return f"{tables([table(('what', 'measured', 'unit', 'goal'), rows)])}{machine}\n"
 
 
 def run(events: int) -> list[ViewFigure]:

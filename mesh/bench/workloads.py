@@ -305,7 +305,7 @@ def sqlite_inserts(events: int, rows: int) -> float:
         return (time.perf_counter() - began) / events
 
 
-def show(figures: Sequence[Figure], *, cores: int) -> str:
+def show(figures: Sequence[Figure], machine: str) -> str:
     """The figures as a table for people."""
     heading = (
         "workload",
@@ -334,7 +334,7 @@ def show(figures: Sequence[Figure], *, cores: int) -> str:
         )
         for figure in figures
     ]
-    return f"{tables([table(heading, rows)])}{cores} cores, over loopback, each commit on disk\n"
+    return f"{tables([table(heading, rows)])}{machine}, over loopback, each commit on disk\n"
 
 
 def _milliseconds(found: float | None) -> str:

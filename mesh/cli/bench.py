@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import click
 
 from mesh.bench import COMPARED, TRUSTED, WORKLOADS
@@ -31,6 +29,7 @@ def _workload(name: str, usual: int, sentence: str) -> click.Command:
     @click.option("--runs", default=1, show_default=True, type=click.IntRange(1), help="Print the median of so many.")
     @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
     def measure_it(*, events: int, runs: int, as_json: bool, against: bool = False) -> None:
+        from mesh.bench.machine import machine
         from mesh.bench.workloads import measure, measure_both, show
 
         both = {"events": events, "runs": runs}
@@ -39,7 +38,7 @@ def _workload(name: str, usual: int, sentence: str) -> click.Command:
         if as_json:
             output.write_json(figures)
         else:
-            output.write(show(figures, cores=os.cpu_count() or 1))
+            output.write(show(figures, machine()))
 
     pairs = " Open nodes, then nodes of a mesh, over TLS." if name in TRUSTED else ""
     text = f"{sentence}\n\nReal nodes over loopback, with each commit on disk.{pairs}\n\n\b\nmesh bench {name} --runs 3"
@@ -129,6 +128,7 @@ def attacks(*, names: tuple[str, ...], seconds: float, as_json: bool) -> None:
     """
     from mesh.bench.attacks.catalogue import ATTACKS
     from mesh.bench.attacks.measure import measure, show
+    from mesh.bench.machine import machine
 
     for name in names:
         if name not in ATTACKS:
@@ -137,7 +137,7 @@ def attacks(*, names: tuple[str, ...], seconds: float, as_json: bool) -> None:
     if as_json:
         output.write_json(figures)
     else:
-        output.write(show(figures, cores=os.cpu_count() or 1))
+        output.write(show(figures, machine()))
 
 
 @bench.command()
@@ -157,10 +157,11 @@ def view(*, events: int, as_json: bool) -> None:
     mesh bench view
     mesh bench view --events 100000
     """
+    from mesh.bench.machine import machine
     from mesh.bench.views import run, show
 
     figures = run(events)
     if as_json:
         output.write_json(figures)
     else:
-        output.write(show(figures, cores=os.cpu_count() or 1))
+        output.write(show(figures, machine()))

@@ -145,7 +145,7 @@ def _measure(name: str, seconds: float, reader: NodeProcess, writer: NodeProcess
     )
 
 
-def show(figures: Sequence[AttackFigure], *, cores: int) -> str:
+def show(figures: Sequence[AttackFigure], machine: str) -> str:
     """The figures as a table for people."""
     headings = (
         "attack",
@@ -179,7 +179,7 @@ def show(figures: Sequence[AttackFigure], *, cores: int) -> str:
     before = [figure.before for figure in figures]
     usual = Latency(*(median([ms or inf for ms in all_ms]) for all_ms in zip(*map(astuple, before), strict=True)))
     return (
-        f"{tables([table(headings, rows)])}{cores} cores, over loopback; {EVENTS_PER_SECOND} events/s from one node to the "
+        f"{tables([table(headings, rows)])}{machine}, over loopback; {EVENTS_PER_SECOND} events/s from one node to the "
         f"attacked one, p50/p99 each; before all attacks {_percentiles(usual)} in the median; processor time of that one, and "
         f"how long both waited for a processor; connections that the attack opened, and what it sent\n"
     )

@@ -141,7 +141,7 @@ class EnteringRules(CopyRules):
                 self._write_events(places)  # it may be one of them, and be known by this dot from now on
             self._note_effects_at(copy, [dot], work)
             places.further.append((position, copy.position))
-            self._move_dot(copy, dot, work)
+            self._move_placed(copy, leaf, dot, places, work)
         else:
             row = Hollow(dot, position, leaf, is_refused or not stands)
             places.hollow.append(row)
@@ -158,8 +158,7 @@ class EnteringRules(CopyRules):
             places.further.append((position, copy.position))
             places.noted[leaf] = copy
             self._note(leaf, copy.position)
-            if self._move_dot(copy, dot, work):
-                places.known |= self._known_among([created])
+            copy = self._move_placed(copy, leaf, dot, places, work)
         elif item.time > self.until_ms:
             copy = self._wait(item, dot, position, work)
         elif shown is None:
@@ -169,6 +168,14 @@ class EnteringRules(CopyRules):
             copy = self._differ(shown, item, leaf, dot, position, work)
             places.known |= self._known_among([created])
         return copy
+
+    def _move_placed(self, copy: Entry, leaf: bytes, dot: Dot, places: _Places, work: Work) -> Entry:
+        """The copy, which is on record, as it is after `_move_dot`: what comes after it here is compared with that."""
+        if not self._move_dot(copy, dot, work):
+            return copy
+        places.known |= self._known_among([copy.created])
+        places.noted |= self._noted([leaf])
+        return places.noted[leaf]
 
     def _write_events(self, places: _Places) -> None:
         if places.events:

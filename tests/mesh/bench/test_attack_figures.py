@@ -20,7 +20,7 @@ def test_one_attack_is_measured_for_programs(monkeypatch: pytest.MonkeyPatch) ->
         ("BEFORE_SECONDS", 0.3),
         ("REST_SECONDS", 0.1),
         ("MEMORY_SECONDS", 0.2),
-        ("LATENCY_SECONDS", 0.4),
+        ("LATENCY_SECONDS", 1.0),
     ):
         monkeypatch.setattr(measure, name, seconds)
 
@@ -58,7 +58,7 @@ def test_the_table_says_which_events_never_came_and_which_limits_were_hit() -> N
         5 * 1024,
     )
 
-    _, row, below = (line.split() for line in show([figure], cores=2).splitlines())
+    _, row, below = (line.split() for line in show([figure], "2 cores").splitlines())
 
     assert row == ["ping", "4/4", "20/never", "never/never", "40", "50", "41", "50", "7", "3", "1", "5", "members", "2"]
     assert "before all attacks 4/4 in the median" in " ".join(below)

@@ -25,7 +25,7 @@ def test_views_are_measured_for_programs(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_what_was_measured_is_a_table() -> None:
-    shown = show([ViewFigure("reads by key", 1234567.8, "reads/s", ">= 100 000")], cores=2)
+    shown = show([ViewFigure("reads by key", 1234567.8, "reads/s", ">= 100 000")], "2 cores")
 
     assert shown.splitlines() == [
         "what          measured     unit     goal",

@@ -54,7 +54,7 @@ def test_plain_inserts_may_have_any_number_of_rows_a_transaction(rows: int) -> N
 
 
 def test_figures_are_a_table_for_people_and_json_for_programs() -> None:
-    table = show([Figure("live", 100, 0.5, 20.0, 30 * 1024 * 1024, part=0.25)], cores=2)
+    table = show([Figure("live", 100, 0.5, 20.0, 30 * 1024 * 1024, part=0.25)], "2 cores")
     done = CliRunner().invoke(mesh.cli.commands.app, ["bench", "start", "--json"])
 
     assert table.splitlines()[1].split() == ["live", "100", "0.50", "200", "-", "-", "20", "30", "-", "0.25"]

@@ -9,13 +9,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
 from peers.events.created import Created
 from peers.events.entry import Entry, encode_diff, encode_event
 from peers.events.piece import Piece
+from peers.events.run import ADOPTED_CERTIFICATE, FURTHER
 from peers.stores.event_types import EventTypes
 from peers.stores.run_store import RunStore
 from peers.stores.runs import writing
@@ -296,7 +297,24 @@ def _by_position(copies: Any) -> dict[int, Entry]:
     return {copy.position: copy for copy in copies}
 
 
+OWN_LEAF_BEFORE_A_BETTER_COPY: list[tuple[Any, ...]] = [
+    ("signed", [[(ADOPTED_CERTIFICATE, Entry((2, "y", 0), 2, b'{"type":"b"}'), True)]], True),
+    (
+        "signed",
+        [
+            [
+                (FURTHER, Entry((2, "y", 0), 2, b'{"type":"b"}'), False),
+                (FURTHER, Entry((2, "y", 0), 1, b'{"type":"b"}'), True),
+            ]
+        ],
+        False,
+    ),
+]
+"""An event that others vouched for gets an entry of its own node, of which the leaf came, before a better copy of it comes."""
+
+
 @settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None)
+@example(operations=OWN_LEAF_BEFORE_A_BETTER_COPY)
 @given(operations=OPERATIONS)
 def test_both_stores_do_the_same_and_show_the_same(operations: list[tuple[Any, ...]]) -> None:
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
