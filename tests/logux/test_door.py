@@ -214,7 +214,7 @@ def test_clients_of_three_protocols_at_one_door_see_one_log(town: Town) -> None:
 
     for n, client in enumerate(clients):
         client.add({"type": f"of {n}"}, **({"how": "sync"} if client.kind == "client23" else {}))
-        wait_until(lambda: events(node) == n + 1, "the node has it")  # no two are of one ms
+        wait_until(lambda held=n + 1: events(node) == held, "the node has it")  # no two are of one ms
     for client in clients:
         client.wait(length=3 if client.kind == "client23" else 4)  # its own is not kept once it is processed
 
