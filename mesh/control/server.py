@@ -120,8 +120,11 @@ class ControlServer:
     async def close(self) -> None:
         """Take no more requests, finish those that were read, and remove the socket. May be called again."""
         server, self._server = self._server, None
-        if server is None:
+        listening = self._listening
+        if server is None or listening is None:
             return
+        listening.stop()
+        await asyncio.sleep(0)  # as `stop` says
         server.close()
         with contextlib.suppress(FileNotFoundError):
             (self.node.home / SOCKET_FILE).unlink()
@@ -134,6 +137,7 @@ class ControlServer:
                     await connection.ended.wait()
         for connection in connections:
             await connection.abort()
+        await listening.end_accepted()
 
     def descriptors(self) -> Iterator[int]:
         """The file descriptors of all its sockets."""
@@ -155,8 +159,11 @@ class ControlServer:
     def _on_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         assert self._listening is not None
         self._listening.let_in(writer.transport)
+        if self._server is None:  # this node stops: a command that gets no answer says so
+            writer.close()
+            return
         others = len(self._connections) - len(self._followers)
-        if self._server is None or others >= limited_by_files(MAX_COMMANDS, FILES_SHARE):
+        if others >= limited_by_files(MAX_COMMANDS, FILES_SHARE):
             writer.write(messages.encode(Failure(f"{others} commands talk to this node already: end some of them")))
             writer.close()
             return

@@ -37,9 +37,12 @@ class Server(Protocol):
 
 
 class ServerListening:
-    """A Listening over the servers of one port: one for each address of its host."""
+    """A Listening over the sockets of one port, one for each address of its host, and the server of each."""
 
-    def __init__(self, servers: Sequence[Server], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, listening: Sequence[ListeningSocket], servers: Sequence[Server], loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._listening = listening
         self._servers = servers
         self._loop = loop
         self._closed: Later[None] | None = None
@@ -55,15 +58,22 @@ class ServerListening:
         """As Listening says."""
         if self._closed is None:
             self._closed = Later()
-            for server in self._servers:
-                server.close()  # some close the socket in the first step of a task
-            self._loop.call_soon(self._closed.set)
+            for one in self._listening:
+                one.stop()
+            self._loop.call_soon(self._close_servers, self._closed)
         return self._closed
 
+    def _close_servers(self, closed: Later[None]) -> None:
+        for server in self._servers:
+            server.close()  # some close the socket in the first step of a task
+        self._loop.call_soon(closed.set)
+
     async def wait_closed(self) -> None:
-        """Wait until nothing of it is left."""
+        """Wait until nothing of it is left, then end what is left of the connections that it accepted."""
         for server in self._servers:
             await server.wait_closed()
+        for one in self._listening:
+            await one.end_accepted()
 
 
 class WiredNetwork(ABC):
@@ -121,7 +131,7 @@ class WiredNetwork(ABC):
         door = Door(self.loop, self.limits, self._note, self._known)
         try:
             sockets = await open_listening_sockets(self.loop, host, port, door=door, refusal=self.refusal)
-            listening = ServerListening([await self.serve(one, on_connection) for one in sockets], self.loop)
+            listening = ServerListening(sockets, [await self.serve(one, on_connection) for one in sockets], self.loop)
         except (OSError, UnicodeError) as error:
             later.fail(error if isinstance(error, OSError) else OSError(f"{host!r} is not a host: {error}"))
             return

@@ -133,6 +133,8 @@ class ListeningSocket(socket.socket):
         """The strangers, in the order in which they came."""
         self._accepted: dict[int, AcceptedSocket] = {}
         """All that are open, by their numbers."""
+        self._left: asyncio.Future[None] | None = None
+        """Done when none is open: for `end_accepted`."""
         self.on_accepted: Callable[[AcceptedSocket], None] | None = None
         """Takes each connection, of which asyncio then does not hear; None: asyncio takes them."""
         self._warned_at = -WARNING_SECONDS
@@ -190,6 +192,23 @@ class ListeningSocket(socket.socket):
             if accepted.visit is not None:
                 accepted.visit.welcome()
 
+    def stop(self) -> None:
+        """Accept nothing more. Call it a turn of the loop before the close of the server that accepts here.
+
+        asyncio takes a connection over one turn after it was accepted, and loses it if its server is closed by then.
+        """
+        self._loop.remove_reader(self)
+
+    async def end_accepted(self) -> None:
+        """End what is left of the accepted connections, those too of which the server does not know yet; returns when all
+        are closed. Call `stop` first.
+        """
+        if self._accepted:
+            self._left = self._loop.create_future()
+            for accepted in tuple(self._accepted.values()):
+                accepted.cut()
+            await self._left
+
     def close(self) -> None:
         """Accept nothing more; accepted connections stay open."""
         super().close()
@@ -198,6 +217,8 @@ class ListeningSocket(socket.socket):
     def _on_closed(self, accepted: AcceptedSocket) -> None:
         self._opening.pop(accepted, None)
         self._accepted.pop(accepted.fileno(), None)
+        if not self._accepted and self._left is not None and not self._left.done():
+            self._left.set_result(None)
         if accepted.visit is not None:
             accepted.visit.leave()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
@@ -10,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from msgspec import Raw
@@ -20,11 +21,12 @@ from mesh.control import messages
 from mesh.control.client import ControlClient
 from mesh.control.line_reader import LineReader
 from mesh.control.log_reading import EVENTS_PER_READ
-from mesh.control.server import MAX_COMMANDS, MAX_FOLLOWERS
+from mesh.control.server import MAX_COMMANDS, MAX_FOLLOWERS, ControlServer
 from mesh.control.unix_socket import connect_in
 from mesh.settings.home import Home
 from mesh.settings.paths import SOCKET_FILE
 from peers.events.entry import MAX_EVENT_BYTES, MAX_EXTRA_BYTES
+from tests.support.web_socket_room import open_files
 
 DEADLINE_SECONDS = 10.0
 
@@ -109,6 +111,25 @@ def test_removes_its_socket_when_the_node_stops(tmp_path: Path) -> None:
         assert (tmp_path / SOCKET_FILE).exists()
 
     assert not (tmp_path / SOCKET_FILE).exists()
+
+
+@pytest.mark.parametrize("turns", range(5))
+def test_a_command_that_comes_just_before_the_close_is_closed_with_the_socket(tmp_path: Path, turns: int) -> None:
+    stopped = run_node(tmp_path)  # of which the server needs the home
+    loop = asyncio.new_event_loop()
+
+    async def close() -> int:
+        server = ControlServer(stopped, mesh=cast("Any", None), on_stop=lambda: False)
+        before = open_files()
+        await server.start()
+        with connect_in(tmp_path):
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await server.close()
+            return open_files() - before - 1
+
+    assert loop.run_until_complete(close()) == 0
+    loop.close()
 
 
 def test_works_in_a_home_whose_path_is_too_long_for_a_socket(tmp_path: Path) -> None:

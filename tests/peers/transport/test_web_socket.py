@@ -13,7 +13,7 @@ import pytest
 
 from peers.limits import Limits
 from peers.transport.web_socket import WebSocketNetwork
-from tests.support.web_socket_room import Room, as_coroutine, raw_wire
+from tests.support.web_socket_room import Room, as_coroutine, open_files, raw_wire
 
 
 @pytest.fixture
@@ -266,6 +266,28 @@ def test_closing_the_network_ends_everything(room: Room) -> None:
     with pytest.raises(RuntimeError, match="network is closed"):
         left.connection.connect()
     assert len(asyncio.all_tasks(room.loop)) == 0
+
+
+@pytest.mark.parametrize("turns", range(5))
+@pytest.mark.parametrize("request_", [b"", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"])
+def test_a_connection_that_comes_just_before_the_close_is_closed_with_the_network(
+    room: Room, turns: int, request_: bytes
+) -> None:
+    network = room.also()
+    server = room.listen(network=network)
+    before = open_files()
+
+    with socket.create_connection(("127.0.0.1", server.port)) as wire:
+        wire.sendall(request_)
+
+        async def close() -> int:
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await network.close()
+            return open_files()
+
+        # One more, which is the client; less the socket that listened, and its spare file.
+        assert room.loop.run_until_complete(close()) == before + 1 - 2
 
 
 def test_refuses_to_dial_a_bad_address(room: Room) -> None:
