@@ -129,10 +129,14 @@ class WiredNetwork(ABC):
         self, later: Later[Listening], host: str, port: int, on_connection: Callable[[Connection], None]
     ) -> None:
         door = Door(self.loop, self.limits, self._note, self._known)
+        sockets: list[ListeningSocket] = []
         try:
             sockets = await open_listening_sockets(self.loop, host, port, door=door, refusal=self.refusal)
             listening = ServerListening(sockets, [await self.serve(one, on_connection) for one in sockets], self.loop)
         except (OSError, UnicodeError) as error:
+            for one in sockets:
+                one.stop()
+                one.close()
             later.fail(error if isinstance(error, OSError) else OSError(f"{host!r} is not a host: {error}"))
             return
         self._doors.append(door)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
 
@@ -12,11 +13,12 @@ import pytest
 
 from peers.clock import LoopClock
 from peers.roles.run_peer import RunPeerSync
+from peers.transport.accepting.listening_socket import ListeningSocket
 from peers.transport.port import Connection
 from peers.transport.reconnect import Reconnect
 from tests.support.message_pack import MAX_FRAME, MessagePackNetwork
 from tests.support.pair import PairLog, open_log
-from tests.support.web_socket_room import Record, Room, as_coroutine
+from tests.support.web_socket_room import Record, Room, as_coroutine, open_files
 
 
 @pytest.fixture
@@ -174,6 +176,26 @@ def test_a_closed_port_leaves_accepted_connections_open(room: Room) -> None:
     room.until(lambda: room.accepted[0].frames)
 
     assert left.connection.connected
+
+
+class Unserved(MessagePackNetwork):
+    """Another program began to listen there after this one had its socket."""
+
+    async def serve(self, listening: ListeningSocket, on_connection: Callable[..., None]) -> asyncio.Server:
+        await super().serve(listening, on_connection)
+        raise OSError(errno.EADDRINUSE, "taken")
+
+
+def test_a_socket_that_cannot_be_served_is_closed() -> None:
+    room = Room(Unserved)
+    room.run(asyncio.sleep(0))
+    before = open_files()
+
+    with pytest.raises(OSError, match="taken"):
+        room.listen()
+
+    assert open_files() == before
+    room.leave()
 
 
 def test_closing_the_network_ends_everything(room: Room) -> None:
