@@ -83,5 +83,10 @@ def _kept_secret(path: Path) -> bytes:
 
 
 def _keep(path: Path, code: str) -> None:
-    """Write the recovery code into a file that only this user may read. Raises OSError."""
-    write_whole(path, f"{code}\n".encode(), mode=0o600)
+    """Write the recovery code into a file that only this user may read. Raises MeshError."""
+    try:
+        write_whole(path, f"{code}\n".encode(), mode=0o600)
+    except OSError as error:
+        raise MeshError(
+            f"no mesh was founded: {path} cannot be written ({error.strerror}): mend that, then try again"
+        ) from None

@@ -166,6 +166,16 @@ def test_the_code_of_a_mesh_whose_certificates_cannot_be_written_stays_in_the_ho
     assert (done.returncode, mesh_key(tmp_path)) == (0, mesh_signer(code).public)
 
 
+def test_where_the_code_cannot_be_written_no_mesh_is_founded(tmp_path: Path) -> None:
+    in_the_way = tmp_path / "recovery-code.txt.new"
+    in_the_way.mkdir()
+
+    with pytest.raises(MeshError, match=r"no mesh was founded: .*recovery-code.txt cannot be written \(Is a .*mend"):
+        Node("kitchen", home=tmp_path, **LOOPBACK).start()
+
+    assert not (tmp_path / "certificates.pem").exists()
+
+
 def test_such_a_home_runs_open_and_founds_a_mesh_when_it_is_told_so(tmp_path: Path) -> None:
     written(tmp_path)
 
