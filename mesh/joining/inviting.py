@@ -95,9 +95,16 @@ class Inviting:
         Raises MeshError, with a sentence, if this node is no admin, for a wrong recovery code, or for too long a time.
         """
         own, roster = self._home.signer.public, self._judge.roster
+        if self._judge.why_out:
+            raise MeshError(self._judge.why_out)
         if not is_admin(roster, own):
             how = how_an_admin(roster, "invite")
             raise MeshError(f"only an admin invites, and {self._home.node_id} is none: {how}")
+        if not self._chain.is_of_admin:  # as after a backup was restored that was made before
+            raise MeshError(
+                f"{self._home.node_id} is an admin, but its certificates are from before that: stop the node, and write them "
+                "anew with `mesh recover`"
+            )
         if recovery_code is not None:
             self._mesh = self._checked(mesh_signer(recovery_code), ttl_seconds)
         secret, now_ms = os.urandom(INVITE_SECRET_BYTES), self._clock.now_ms()
@@ -145,7 +152,10 @@ class Inviting:
             reply(NotWelcome(f"this request cannot be used: {error}"))
             return
         why = self._judge.may_greet(wish.key, wish.node_id)
-        if why:
+        if not is_admin(self._judge.roster, self._home.signer.public):
+            how = how_an_admin(self._judge.roster, "invite")
+            reply(NotWelcome(f"{self._home.node_id} is no admin any more: {how}"))
+        elif why:
             reply(NotWelcome(f"{wish.node_id} cannot join: {why}; start a new node in another --home"))
         elif invitation.is_admin and self._mesh is None:
             reply(NotWelcome(NO_MESH_KEY))

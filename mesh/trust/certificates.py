@@ -85,6 +85,11 @@ class CertificateChain(NamedTuple):
         """The public key of the mesh."""
         return public_key(self.mesh)
 
+    @property
+    def is_of_admin(self) -> bool:
+        """Whether its key may sign certificates of others."""
+        return public_key(self.admin) == public_key(self.node)
+
 
 def mesh_certificate(mesh: KeySigner) -> bytes:
     """The certificate of a mesh, as DER: all others lead to it."""
