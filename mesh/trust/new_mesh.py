@@ -42,9 +42,10 @@ def found_at_start(home: Home, secret: bytes, now_ms: int, show: ShowCode | None
     has = _what_it_has(home)
     if has:
         raise MeshError(
-            f"the home {home.path} has {has}, so it is in no mesh: `mesh join CODE` (with --with-log) "
-            "takes it into that of another machine, `mesh found` makes one of its own; with --open=lan "
-            "its node runs without one, as in earlier releases, and anyone who reaches it can read and write its log"
+            f"the home {home.path} has {has}, so it is in no mesh: `mesh join CODE` (with --with-log, "
+            "for events of a time without a mesh) takes it into that of another machine, `mesh found` makes one of its own; "
+            "with --open=lan its node runs without one, as in earlier releases, and anyone who reaches it can read and write "
+            "its log"
         )
     found_new_mesh(home, secret, now_ms, show)
 
