@@ -46,6 +46,7 @@ NO_MESH_KEY = (
     "this code makes an admin, but the inviter has no key of the mesh for that since its restart: "
     "run `mesh invite --admin` there again"
 )
+UNWRITTEN = "the inviter could not write it down"
 
 
 class OpenCode(NamedTuple):
@@ -105,18 +106,18 @@ class Inviting:
                 f"{self._home.node_id} is an admin, but its certificates are from before that: stop the node, and write them "
                 "anew with `mesh recover`"
             )
-        if recovery_code is not None:
-            self._mesh = self._checked(mesh_signer(recovery_code), ttl_seconds)
+        mesh = None if recovery_code is None else self._checked(mesh_signer(recovery_code), ttl_seconds)
         secret, now_ms = os.urandom(INVITE_SECRET_BYTES), self._clock.now_ms()
         expires_ms = now_ms + ttl_seconds * 1000
         opened = Invitation(
             key=invitation_key(secret),
             expires_ms=expires_ms,
             uses=uses,
-            is_admin=recovery_code is not None,
+            is_admin=mesh is not None,
             with_log=with_log,
         )
         self._invitations.add(opened, now_ms)
+        self._mesh = mesh or self._mesh
         self._look()
         return OpenCode(InviteCode.of(own, secret).write(), expires_ms)
 
@@ -161,7 +162,18 @@ class Inviting:
             reply(NotWelcome(NO_MESH_KEY))
         elif wish.with_log and not invitation.with_log:
             reply(NotWelcome(NO_LOG))
-        elif not self._invitations.use(invitation, wish.key):
+        else:
+            self._admit(wish, invitation, facts, reply)
+
+    def _admit(
+        self, wish: Wish, invitation: Invitation, facts: list[Certificate], reply: Callable[[JoinAnswer], None]
+    ) -> None:
+        try:
+            is_free = self._invitations.use(invitation, wish.key)
+        except MeshError as error:
+            reply(NotWelcome(f"{UNWRITTEN}: {error}"))
+            return
+        if not is_free:
             reply(NotWelcome(USED_UP))
         elif not facts:
             self._welcome(wish, invitation, reply)
@@ -193,7 +205,7 @@ class Inviting:
         def learned(done: Later[Any]) -> None:
             if done.exception is not None or wish.key not in self._judge.roster.rows:
                 why = done.exception or "there is no room for more facts of this admin: let another one invite"
-                reply(NotWelcome(f"the inviter could not write it down: {why}"))
+                reply(NotWelcome(f"{UNWRITTEN}: {why}"))
                 return
             as_admin = " as an admin" if invitation.is_admin else ""
             self._on_joined(f"{wish.node_id} joined this mesh from {facts[0].source}{as_admin}")

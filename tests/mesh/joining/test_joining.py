@@ -12,7 +12,7 @@ import pytest
 
 from mesh import MeshError
 from mesh.control.client import ControlClient
-from mesh.joining.inviting import NO_LOG, NO_MESH_KEY, USED_UP, WRONG_CODE
+from mesh.joining.inviting import NO_LOG, NO_MESH_KEY, UNWRITTEN, USED_UP, WRONG_CODE
 from mesh.joining.join import AGAIN, Joined, check_home, join
 from mesh.settings.home import Home, read_identity
 from mesh.trust.certificates import public_key
@@ -199,6 +199,19 @@ def test_who_cannot_write_the_answer_down_joins_by_the_same_code_when_it_can(str
     in_the_way.mkdir(parents=True)
 
     assert why_not(home, code, kitchen) == f"it did not join: {in_the_way} cannot be written (Is a directory); {AGAIN}"
+    in_the_way.rmdir()
+
+    assert joined(home, code, kitchen).mesh == "home"
+
+
+def test_an_inviter_that_cannot_write_says_so_and_the_code_stays_open(street: TrustedStreet) -> None:
+    kitchen, home = street.start("kitchen"), street.path / "study"
+    code, in_the_way = invited(kitchen), kitchen.home / f"{INVITATIONS_FILE}.new"
+    in_the_way.mkdir()
+
+    assert f"{UNWRITTEN}: {kitchen.home / INVITATIONS_FILE} cannot be written (Is a " in why_not(home, code, kitchen)
+    with pytest.raises(MeshError, match=r"^[^(]*invitations\.json cannot be written \(Is a directory\): mend that"):
+        invited(kitchen)
     in_the_way.rmdir()
 
     assert joined(home, code, kitchen).mesh == "home"
