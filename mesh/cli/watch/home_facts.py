@@ -20,7 +20,7 @@ from mesh.trust.expulsion import why_out
 from mesh.trust.invitations import INVITATIONS_FILE
 from peers.facts.fact import decode_fact
 from peers.facts.roster import Roster
-from peers.stores.sqlite.file import check_header, connect_to_read, needs_copy
+from peers.stores.sqlite.file import check_header, connect_to_read, is_unmade, needs_copy
 from peers.stores.sqlite.layout import NEWEST_LAYOUT
 from peers.stores.store import StoreError
 
@@ -98,6 +98,8 @@ def store_facts(home: Path) -> StoreFacts:
         return StoreFacts(is_there=False)
     size = path.stat().st_size
     try:
+        if is_unmade(path):
+            return StoreFacts(size=size, is_unclean=True)
         if check_header(path) < NEWEST_LAYOUT:
             return StoreFacts(is_old=True, size=size)
         if needs_copy(path):  # what a killed node left: the next start, or any reader, brings it in order

@@ -113,6 +113,14 @@ def test_a_damaged_file_is_wrong_and_named(home: Path, damage: str) -> None:
     assert found[check]["found"]
 
 
+def test_a_log_whose_making_was_cut_short_is_no_damage(home: Path) -> None:
+    (home / "log.sqlite").write_bytes(b"")
+
+    found, code = doctor(home)
+
+    assert (found["store"]["state"], found["store"]["remedy"], code) == ("look", "start the node", 0)
+
+
 def test_a_home_that_cannot_be_read_is_a_sentence(home: Path) -> None:
     file = home.parent / "file"
     file.write_text("")
