@@ -164,7 +164,10 @@ class Home:
 
 def _unusable(home: Path, error: OSError) -> MeshError:
     where = f" ({error.filename})" if error.filename else ""
-    return MeshError(f"the home {home} cannot be used: {error.strerror or error}{where}; choose another with --home")
+    rights = "run this as the user whose home it is, or " if isinstance(error, PermissionError) else ""
+    return MeshError(
+        f"the home {home} cannot be used: {error.strerror or error}{where}; {rights}choose another with --home"
+    )
 
 
 def _load_key(path: Path) -> Ed25519PrivateKey:

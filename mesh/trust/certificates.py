@@ -147,7 +147,8 @@ def read_certificates(home: Path, public: bytes) -> CertificateChain:
     except FileNotFoundError as error:
         raise MeshError(f"{error.filename} is missing: {remedy}") from None
     except OSError as error:
-        raise MeshError(f"{path} cannot be read ({error.strerror or error}): {remedy}") from None
+        rights = "run this as the user whose home it is, or " if isinstance(error, PermissionError) else ""
+        raise MeshError(f"{path} cannot be read ({error.strerror or error}): {rights}{remedy}") from None
     try:
         chain = _read(text)
         keys = [public_key(der) for der in chain]

@@ -50,6 +50,14 @@ def found_at_start(home: Home, secret: bytes, now_ms: int, show: ShowCode | None
     found_new_mesh(home, secret, now_ms, show)
 
 
+def has_recovery_code(home: Path, mesh_key: bytes) -> bool:
+    """Whether the file of a home has the recovery code of the mesh with this key; not, say, of one that has given way."""
+    try:
+        return mesh_signer((home / RECOVERY_FILE).read_text(errors="replace")).public == mesh_key
+    except (MeshError, OSError):
+        return False
+
+
 def _what_it_has(home: Home) -> str:
     """What tells a home without certificates from a fresh one; empty for a fresh one."""
     without = f"but no {CERTIFICATES_FILE}"

@@ -72,6 +72,16 @@ def test_a_file_that_could_not_be_written_leaves_nothing_and_is_named(
     assert not list(tmp_path.glob("*.new"))
 
 
+def test_a_home_of_another_user_is_refused_with_what_helps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def deny(*_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(fcntl, "flock", deny)
+
+    with pytest.raises(MeshError, match="Permission denied; run this as the user whose home it is, or choose another"):
+        Home(tmp_path)
+
+
 def test_a_home_keeps_its_name_mesh_key_and_port(tmp_path: Path) -> None:
     first = Home(tmp_path, name="kitchen", mesh="garden")
     first.keep_port(4321)

@@ -75,6 +75,19 @@ def test_a_program_may_show_the_code_itself(tmp_path: Path) -> None:
     assert not any(shown[0].encode() in content for content in files(tmp_path).values())
 
 
+def test_a_code_of_another_mesh_is_not_called_that_of_this_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Node("kitchen", home=tmp_path, on_recovery_code=lambda _: None, **LOOPBACK):
+        pass
+    (tmp_path / "recovery-code.txt").write_text(write_recovery_code(bytes(16)))
+    caplog.set_level("INFO", "mesh")
+
+    with Node(home=tmp_path, **LOOPBACK) as node:
+        assert node.status().get()["has_recovery_file"] is False
+    assert not any("recovery code" in message for message in caplog.messages)
+
+
 def test_where_the_code_cannot_be_shown_no_mesh_is_founded(tmp_path: Path) -> None:
     def fail(_code: str) -> None:
         raise MeshError("the display is off")
