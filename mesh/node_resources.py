@@ -46,7 +46,7 @@ from mesh.settings.paths import CERTIFICATES_FILE, LOG_FILE, RECOVERY_FILE, VIEW
 from mesh.settings.upgrade import is_log_old, kept_file, upgrade_home
 from mesh.trust.certificates import CertificateChain, read_certificates
 from mesh.trust.judge import KeyJudge, OwnMembership
-from mesh.trust.new_mesh import ShowCode, found_at_start
+from mesh.trust.new_mesh import ShowCode, found_at_start, has_recovery_code
 from mesh.trust.recovery_code import SECRET_BYTES
 from mesh.trust.second_holder import SecondHolder
 from mesh.trust.tls import tls_contexts
@@ -125,7 +125,7 @@ class NodeResources:
                 found_at_start(self.home, os.urandom(SECRET_BYTES), time.time_ns() // 1_000_000, show)
             on_notice(founded_notice(self.home.facts.mesh))
         self.certificates = read_certificates(self._path, self.home.signer.public)
-        if (self._path / RECOVERY_FILE).exists():
+        if has_recovery_code(self._path, self.certificates.mesh_key):
             on_notice(recovery_notice(self._path / RECOVERY_FILE))
 
     def settings(self, random: Random, where: tuple[str, tuple[int, ...], float], peers: tuple[str, ...]) -> Settings:
@@ -207,7 +207,7 @@ class NodeResources:
             adopts_unknown=self.home.facts.with_log,
             disk_use=DiskUse(str(self._path), partial(disk_share, self._path)),
             cpu_ms=lambda: time.thread_time() * 1000,
-            shown_of_home=lambda: _shown_of_home(self._path) | {"views": views.status()},
+            shown_of_home=lambda: self._shown_of_home() | {"views": views.status()},
             **judged,
         )
         return self._environment
@@ -276,6 +276,15 @@ class NodeResources:
         assert self.home is not None
         key = self.certificates.mesh_key if self.certificates is not None else b""
         return NodeMesh(self.home, key, log, clock, self.inviting, synchronized=synchronized, can_stop=can_stop)
+
+    def _shown_of_home(self) -> dict[str, Any]:
+        """What the status says of the files of the home."""
+        path, chain = self._path, self.certificates
+        return {
+            "log_bytes": log_bytes(path),
+            "old_log_bytes": kept_file(path).size,
+            "has_recovery_file": chain is not None and has_recovery_code(path, chain.mesh_key),
+        }
 
     def renew_budgets(self) -> None:
         """The limits have changed."""
@@ -365,12 +374,3 @@ class NodeResources:
         for holder in self._holders():
             if isinstance(holder, Abandonable):
                 holder.abandon()
-
-
-def _shown_of_home(path: Path) -> dict[str, Any]:
-    """What the status says of the files of a home."""
-    return {
-        "log_bytes": log_bytes(path),
-        "old_log_bytes": kept_file(path).size,
-        "has_recovery_file": (path / RECOVERY_FILE).exists(),
-    }

@@ -83,14 +83,14 @@ class Number(click.FloatRange):
         return number
 
 
-def read_duration(given: str) -> int | None:
-    """Seconds of `90s`, `15m`, `12h` or `30d`; None for other text. Raises a usage error beyond MAX_DURATION_DAYS."""
+def read_duration(given: str, most_days: int = MAX_DURATION_DAYS) -> int | None:
+    """Seconds of `90s`, `15m`, `12h` or `30d`; None for other text. Raises a usage error for none or more than `most_days`."""
     found = re.fullmatch(r"([0-9]{1,12})([smhd])", given)
     if found is None:
         return None
     seconds = int(found[1]) * SECONDS_OF[found[2]]
-    if not 0 < seconds <= MAX_DURATION_DAYS * SECONDS_OF["d"]:
-        raise click.BadParameter(f"{given} is out of range: take more than 0s, and at most {MAX_DURATION_DAYS}d")
+    if not 0 < seconds <= most_days * SECONDS_OF["d"]:
+        raise click.BadParameter(f"{given} is out of range: take more than 0s, and at most {most_days}d")
     return seconds
 
 

@@ -46,6 +46,7 @@ NO_MESH_KEY = (
     "this code makes an admin, but the inviter has no key of the mesh for that since its restart: "
     "run `mesh invite --admin` there again"
 )
+UNWRITTEN = "the inviter could not write it down"
 
 
 class OpenCode(NamedTuple):
@@ -95,21 +96,28 @@ class Inviting:
         Raises MeshError, with a sentence, if this node is no admin, for a wrong recovery code, or for too long a time.
         """
         own, roster = self._home.signer.public, self._judge.roster
+        if self._judge.why_out:
+            raise MeshError(self._judge.why_out)
         if not is_admin(roster, own):
             how = how_an_admin(roster, "invite")
             raise MeshError(f"only an admin invites, and {self._home.node_id} is none: {how}")
-        if recovery_code is not None:
-            self._mesh = self._checked(mesh_signer(recovery_code), ttl_seconds)
+        if not self._chain.is_of_admin:  # as after a backup was restored that was made before
+            raise MeshError(
+                f"{self._home.node_id} is an admin, but its certificates are from before that: stop the node, and write them "
+                "anew with `mesh recover`"
+            )
+        mesh = None if recovery_code is None else self._checked(mesh_signer(recovery_code), ttl_seconds)
         secret, now_ms = os.urandom(INVITE_SECRET_BYTES), self._clock.now_ms()
         expires_ms = now_ms + ttl_seconds * 1000
         opened = Invitation(
             key=invitation_key(secret),
             expires_ms=expires_ms,
             uses=uses,
-            is_admin=recovery_code is not None,
+            is_admin=mesh is not None,
             with_log=with_log,
         )
         self._invitations.add(opened, now_ms)
+        self._mesh = mesh or self._mesh
         self._look()
         return OpenCode(InviteCode.of(own, secret).write(), expires_ms)
 
@@ -145,13 +153,27 @@ class Inviting:
             reply(NotWelcome(f"this request cannot be used: {error}"))
             return
         why = self._judge.may_greet(wish.key, wish.node_id)
-        if why:
+        if not is_admin(self._judge.roster, self._home.signer.public):
+            how = how_an_admin(self._judge.roster, "invite")
+            reply(NotWelcome(f"{self._home.node_id} is no admin any more: {how}"))
+        elif why:
             reply(NotWelcome(f"{wish.node_id} cannot join: {why}; start a new node in another --home"))
         elif invitation.is_admin and self._mesh is None:
             reply(NotWelcome(NO_MESH_KEY))
         elif wish.with_log and not invitation.with_log:
             reply(NotWelcome(NO_LOG))
-        elif not self._invitations.use(invitation, wish.key):
+        else:
+            self._admit(wish, invitation, facts, reply)
+
+    def _admit(
+        self, wish: Wish, invitation: Invitation, facts: list[Certificate], reply: Callable[[JoinAnswer], None]
+    ) -> None:
+        try:
+            is_free = self._invitations.use(invitation, wish.key)
+        except MeshError as error:
+            reply(NotWelcome(f"{UNWRITTEN}: {error}"))
+            return
+        if not is_free:
             reply(NotWelcome(USED_UP))
         elif not facts:
             self._welcome(wish, invitation, reply)
@@ -183,7 +205,7 @@ class Inviting:
         def learned(done: Later[Any]) -> None:
             if done.exception is not None or wish.key not in self._judge.roster.rows:
                 why = done.exception or "there is no room for more facts of this admin: let another one invite"
-                reply(NotWelcome(f"the inviter could not write it down: {why}"))
+                reply(NotWelcome(f"{UNWRITTEN}: {why}"))
                 return
             as_admin = " as an admin" if invitation.is_admin else ""
             self._on_joined(f"{wish.node_id} joined this mesh from {facts[0].source}{as_admin}")

@@ -40,12 +40,14 @@ from mesh.trust.join_messages import (
 from peers.facts.fact import Fact, Found, checked_fact
 from peers.facts.fact_set import FactSet
 from peers.facts.roster import Roster
+from peers.transport.sockets import explain_os_error
 from peers.transport.tls.gate import proven_certificate
 
 DIAL_SECONDS = 3.0
 ANSWER_SECONDS = 10.0
 FIND_SECONDS = 15.0
 """How long the node that made a code is looked for."""
+AGAIN = "this machine's key is kept, and was let in: mend that, then run the same `mesh join` again"
 
 
 class Joined(NamedTuple):
@@ -121,8 +123,9 @@ async def join(
 ) -> Joined:
     """Let this home join the mesh of the node that made a code. The home is changed only if that has worked.
 
-    But if no answer comes it keeps its key, by which the same code works again. `where` is the address of that node, or finds
-    those where it may be. `with_log`: it brings events of a time without a mesh along. Raises MeshError, with a sentence.
+    But if no answer comes, or it cannot be written down, it keeps its key, by which the same code works again. `where` is the
+    address of that node, or finds those where it may be. `with_log`: it brings events of a time without a mesh along. Raises
+    MeshError, with a sentence.
     """
     code = InviteCode.read(typed)
     check_home(home, with_log=with_log)
@@ -151,11 +154,17 @@ async def _join(home: Home, code: InviteCode, inviter: _Inviter, with_log: bool)
         _discard(home)
         raise
     labels = [fact.name for fact in facts if isinstance(fact, Found)]
-    with log_of(home, chain.mesh_key, "it did not join") as store, store.transaction():
-        store.learn(facts)
-    home.keep_mesh(labels[0], with_log=with_log)
-    replace_certificates(home.path, chain)
-    (home.path / RECOVERY_FILE).unlink(missing_ok=True)  # of a mesh of this node alone, which has given way
+    try:
+        with log_of(home, chain.mesh_key, "it did not join") as store, store.transaction():
+            store.learn(facts)
+        home.keep_mesh(labels[0], with_log=with_log)
+        replace_certificates(home.path, chain)
+    except MeshError as error:
+        raise MeshError(f"{error}; {AGAIN}") from None
+    except OSError as error:
+        raise MeshError(f"it did not join: {error.filename} cannot be written ({error.strerror}); {AGAIN}") from None
+    with suppress(OSError):  # `mesh status` asks for it to be put away
+        (home.path / RECOVERY_FILE).unlink(missing_ok=True)  # of a mesh of this node alone, which has given way
     return Joined(home.node_id, labels[0], chain.mesh_key, inviter.address, bool(answer.admin))
 
 
@@ -289,8 +298,11 @@ async def _open(address: str, code: InviteCode) -> _Inviter:
             f"what runs at {address} is no node with certificates: is it open, or does it run another release?"
         ) from None
     except (OSError, TimeoutError) as error:
-        why = str(error) or f"timed out after {DIAL_SECONDS:.0f} s"
-        raise _NotThereError(f"cannot reach {address}: {why}") from None
+        is_late = isinstance(error, TimeoutError) and error.errno is None
+        why = f"timed out after {DIAL_SECONDS:.0f} s" if is_late else explain_os_error(error)
+        raise _NotThereError(
+            f"cannot reach {address}: {why}; let the node that made this code run, or correct the address"
+        ) from None
     certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
     try:
         is_it = code.is_of(proven_certificate(writer.transport).public)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
@@ -90,9 +91,9 @@ class BackupFile:
         self._file.close()
 
     def extract_log(self, target: Path) -> None:
-        """Write the log into a new file; it is on disk when this returns. Raises OSError."""
+        """Write the log into a new file, which only this user may read; it is on disk when this returns. Raises OSError."""
         self._file.seek(0)
-        with target.open("xb") as file:
+        with open(target, "xb", opener=partial(os.open, mode=0o600)) as file:
             for piece in _pieces(self._file, self._log_bytes):
                 file.write(piece)
             file.flush()

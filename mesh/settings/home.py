@@ -152,7 +152,10 @@ class Home:
         try:
             write_whole(self.path / FACTS_FILE, msgspec.json.encode(self.facts) + b"\n", mode=0o644)
         except OSError as error:
-            raise _unusable(self.path, error) from None
+            raise MeshError(
+                f"{error.filename} cannot be written: {error.strerror}; "
+                "the home of a node has to be writable, with room on its disk"
+            ) from None
 
     def close(self) -> None:
         """Unlock the home."""
@@ -161,7 +164,10 @@ class Home:
 
 def _unusable(home: Path, error: OSError) -> MeshError:
     where = f" ({error.filename})" if error.filename else ""
-    return MeshError(f"the home {home} cannot be used: {error.strerror or error}{where}; choose another with --home")
+    rights = "run this as the user whose home it is, or " if isinstance(error, PermissionError) else ""
+    return MeshError(
+        f"the home {home} cannot be used: {error.strerror or error}{where}; {rights}choose another with --home"
+    )
 
 
 def _load_key(path: Path) -> Ed25519PrivateKey:
@@ -178,7 +184,9 @@ def _read_key(path: Path) -> Ed25519PrivateKey:
     except (ValueError, TypeError, UnsupportedAlgorithm):
         loaded = None
     if not isinstance(loaded, Ed25519PrivateKey):
-        raise MeshError(f"{path} is not an Ed25519 key: put it back from a backup, or delete it to become a new node")
+        raise MeshError(
+            f"{path} is not an Ed25519 key: put it back from a backup with keys, or start a new node in another --home"
+        )
     return loaded
 
 

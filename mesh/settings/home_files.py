@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -55,11 +56,16 @@ def check_private(path: Path) -> None:
 
 
 def write_whole(path: Path, content: bytes, *, mode: int) -> None:
-    """Replace a file, so that after a crash it is either the old or the new one. Raises OSError."""
+    """Replace a file, so that after a crash it is either the old or the new one. Raises OSError, which names it."""
     temporary = path.with_name(path.name + ".new")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with suppress(OSError):  # it may have a secret, and room is what a full disk lacks
+            temporary.unlink()
+        raise OSError(error.errno, error.strerror or str(error), str(temporary)) from None

@@ -19,9 +19,11 @@ def take(home: Path) -> IO[bytes]:
     lock = (home / LOCK_FILE).open("ab", buffering=0)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except OSError as error:
         lock.close()
-        raise _in_use(home) from None
+        if isinstance(error, BlockingIOError):
+            raise _in_use(home) from None
+        raise
     with contextlib.suppress(OSError):  # on a full disk the number is missing, but the node starts
         lock.truncate(0)
         lock.write(b"%d\n" % os.getpid())

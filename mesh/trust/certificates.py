@@ -85,6 +85,11 @@ class CertificateChain(NamedTuple):
         """The public key of the mesh."""
         return public_key(self.mesh)
 
+    @property
+    def is_of_admin(self) -> bool:
+        """Whether its key may sign certificates of others."""
+        return public_key(self.admin) == public_key(self.node)
+
 
 def mesh_certificate(mesh: KeySigner) -> bytes:
     """The certificate of a mesh, as DER: all others lead to it."""
@@ -142,7 +147,8 @@ def read_certificates(home: Path, public: bytes) -> CertificateChain:
     except FileNotFoundError as error:
         raise MeshError(f"{error.filename} is missing: {remedy}") from None
     except OSError as error:
-        raise MeshError(f"{path} cannot be read ({error.strerror or error}): {remedy}") from None
+        rights = "run this as the user whose home it is, or " if isinstance(error, PermissionError) else ""
+        raise MeshError(f"{path} cannot be read ({error.strerror or error}): {rights}{remedy}") from None
     try:
         chain = _read(text)
         keys = [public_key(der) for der in chain]

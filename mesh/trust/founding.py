@@ -14,8 +14,8 @@ from mesh.trust.certificates import (
     CertificateChain,
     admin_certificate,
     mesh_certificate,
-    mesh_key_of,
     node_certificate,
+    read_certificates,
     replace_certificates,
     write_certificates,
 )
@@ -23,7 +23,6 @@ from mesh.trust.recovery_code import mesh_signer, write_recovery_code
 from peers.events.signature import KeySigner
 from peers.facts.fact import Certificate, Fact, Found
 from peers.facts.roster import Roster
-from peers.stores.runs.sqlite.reader import SqliteRunReader
 from peers.stores.runs.sqlite.store import SqliteRunStore
 from peers.stores.store import StoreError
 
@@ -82,13 +81,14 @@ def old_events(home: Path, otherwise: str) -> str:
     """What the log of a home that is in no mesh has from a time without one, as a part of a sentence; empty if nothing.
 
     That of a home that was restored without keys has nothing: it has the facts of its mesh, whose members wrote its events.
-    Raises MeshError, which begins with `otherwise`, if the log cannot be read.
+    What a process that was killed left of a log is brought in order, so no node may run there. Raises MeshError, which begins
+    with `otherwise`, if the log cannot be used.
     """
     if not (home / LOG_FILE).exists():
         return ""
     if is_log_old(home):
         return "is of an earlier release, and has events"
-    store = SqliteRunReader(home / LOG_FILE)
+    store = SqliteRunStore(home / LOG_FILE)
     try:
         events = store.open().events
         return f"has {events} events" if events and not store.has_facts else ""
@@ -102,12 +102,14 @@ def recover_mesh(home: Home, mesh: KeySigner, now_ms: int, *, with_log: bool) ->
     """Make the node of this home an admin of the mesh with this key. `with_log`: it brings events of a time without one along.
 
     Raises MeshError, with a sentence, for a home that is in another mesh, or has such events against `with_log`; whose key was
-    revoked, or whose node is an admin already; and if its log cannot be used. Then nothing was changed.
+    revoked, or whose node is an admin already; and if its log cannot be used. Then nothing was changed. Or, when the log has
+    the facts, if the certificates cannot be written: the same call finishes that.
     """
-    known = mesh_key_of(home.path, home.signer.public)
-    if known not in (b"", mesh.public):
+    path, own = home.path / CERTIFICATES_FILE, home.signer.public
+    chain = read_certificates(home.path, own) if path.exists() else None
+    if chain is not None and chain.mesh_key != mesh.public:
         raise MeshError("this recovery code is of another mesh than this home: use the right one, or another --home")
-    brought = "" if known else old_events(home.path, f"{home.node_id} was not made an admin")
+    brought = "" if chain is not None else old_events(home.path, f"{home.node_id} was not made an admin")
     if brought and not with_log:
         raise MeshError(
             f"the log of this home {brought} of a time without a mesh: with `mesh recover --with-log` it brings them along, "
@@ -116,16 +118,22 @@ def recover_mesh(home: Home, mesh: KeySigner, now_ms: int, *, with_log: bool) ->
     found, *certificates = first_facts(mesh, home.signer, home.node_id, home.facts.mesh, now_ms)
     with log_of(home, mesh.public, f"{home.node_id} was not made an admin") as store:
         facts = store.facts()
-        row = Roster(mesh.public, facts).rows.get(home.signer.public)
-        if row is not None and row.is_admin and row.state == "member" and known:
+        row = Roster(mesh.public, facts).rows.get(own)
+        if row is not None and row.is_admin and row.state == "member" and chain is not None and chain.is_of_admin:
             raise MeshError(f"{home.node_id} is an admin of this mesh already")
-        if Roster(mesh.public, [*facts, *certificates]).rows[home.signer.public].state != "member":
+        if Roster(mesh.public, [*facts, *certificates]).rows[own].state != "member":
             raise MeshError(f"{home.node_id} was taken out of this mesh for good: start a new node in another --home")
         if brought:
             home.keep_mesh(home.facts.mesh, with_log=True)
         with store.transaction():
             store.learn(certificates if any(isinstance(fact, Found) for fact in facts) else [found, *certificates])
-    replace_certificates(home.path, first_certificates(mesh, home.signer, home.node_id))
+    try:
+        replace_certificates(home.path, first_certificates(mesh, home.signer, home.node_id))
+    except OSError as error:
+        raise MeshError(
+            f"{home.node_id} was made an admin, but {path} cannot be written ({error.strerror}): mend that, then call "
+            "`mesh recover` again"
+        ) from None
 
 
 @contextmanager

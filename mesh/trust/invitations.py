@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
+from mesh.errors import MeshError
 from mesh.settings.home_files import FILE_VERSION, MAX_FILE_BYTES, FileVersion, decode_file, write_whole
 
 INVITATIONS_FILE = "invitations.json"
@@ -51,7 +52,7 @@ def join_proof(key: bytes, certificate: bytes, request: bytes) -> bytes:
 
 
 class Invitations:
-    """Those of one home. Each change is on disk when it returns, or raises OSError."""
+    """Those of one home. Each change is on disk when it returns, or raises MeshError, with a sentence."""
 
     def __init__(self, home: Path) -> None:
         """Raises MeshError, with a sentence, if the file is damaged."""
@@ -89,5 +90,8 @@ class Invitations:
         return True
 
     def _keep(self, invitations: tuple[Invitation, ...]) -> None:
-        write_whole(self._path, msgspec.json.encode(_Content(invitations=invitations)) + b"\n", mode=0o600)
+        try:
+            write_whole(self._path, msgspec.json.encode(_Content(invitations=invitations)) + b"\n", mode=0o600)
+        except OSError as error:
+            raise MeshError(f"{self._path} cannot be written ({error.strerror}): mend that, then try again") from None
         self._all = invitations

@@ -77,7 +77,7 @@ class OwnMembership:
     """Looks whether a node is still in its mesh itself: when its log is open, and when facts come."""
 
     def __init__(self, judge: KeyJudge, node_id: str, on_gone: Callable[[str], None]) -> None:
-        """`on_gone` gets a sentence, once, if it was taken out."""
+        """`on_gone` gets a sentence if it was taken out; again only if it was in the mesh meanwhile."""
         self._judge, self._node_id, self._on_gone = judge, node_id, on_gone
         self._is_said = False
 
@@ -98,5 +98,5 @@ class OwnMembership:
     def _look(self) -> None:
         why = "" if self._judge.has_left else self._judge.why_out
         if why and not self._is_said:
-            self._is_said = True
             self._on_gone(why)
+        self._is_said = bool(why)

@@ -42,11 +42,20 @@ def found_at_start(home: Home, secret: bytes, now_ms: int, show: ShowCode | None
     has = _what_it_has(home)
     if has:
         raise MeshError(
-            f"the home {home.path} has {has}, so it is in no mesh: `mesh join CODE` (with --with-log) "
-            "takes it into that of another machine, `mesh found` makes one of its own; with --open=lan "
-            "its node runs without one, as in earlier releases, and anyone who reaches it can read and write its log"
+            f"the home {home.path} has {has}, so it is in no mesh: `mesh join CODE` (with --with-log, "
+            "for events of a time without a mesh) takes it into that of another machine, `mesh found` makes one of its own; "
+            "with --open=lan its node runs without one, as in earlier releases, and anyone who reaches it can read and write "
+            "its log"
         )
     found_new_mesh(home, secret, now_ms, show)
+
+
+def has_recovery_code(home: Path, mesh_key: bytes) -> bool:
+    """Whether the file of a home has the recovery code of the mesh with this key; not, say, of one that has given way."""
+    try:
+        return mesh_signer((home / RECOVERY_FILE).read_text(errors="replace")).public == mesh_key
+    except (MeshError, OSError):
+        return False
 
 
 def _what_it_has(home: Home) -> str:
@@ -83,5 +92,10 @@ def _kept_secret(path: Path) -> bytes:
 
 
 def _keep(path: Path, code: str) -> None:
-    """Write the recovery code into a file that only this user may read. Raises OSError."""
-    write_whole(path, f"{code}\n".encode(), mode=0o600)
+    """Write the recovery code into a file that only this user may read. Raises MeshError."""
+    try:
+        write_whole(path, f"{code}\n".encode(), mode=0o600)
+    except OSError as error:
+        raise MeshError(
+            f"no mesh was founded: {path} cannot be written ({error.strerror}): mend that, then try again"
+        ) from None

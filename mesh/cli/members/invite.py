@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 def _seconds(_context: click.Context, _option: click.Parameter, given: str) -> int:
-    seconds = options.read_duration(given)
-    if seconds is None or seconds > MAX_INVITE_SECONDS:
+    seconds = options.read_duration(given, MAX_INVITE_SECONDS // options.SECONDS_OF["d"])
+    if seconds is None:
         raise click.BadParameter(f"{given!r} is no time for a code: take 90s, 10m or 2h, and at most 7d")
     return seconds
 
@@ -92,8 +92,8 @@ def join(
     mesh join
     mesh join --name study --peer 192.168.1.7:44321 CODE
 
-    If that fails, this machine's home is as before; only if the answer is lost it keeps its key, by which the same code works
-    again.
+    If that fails, this machine's home is as before; only if the answer is lost, or cannot be written down, it keeps its key, by
+    which the same code works again.
     """
     import asyncio
 

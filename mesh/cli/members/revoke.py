@@ -105,12 +105,16 @@ def leave(context: click.Context, *, is_yes: bool) -> None:
             output.complain(f"warning: {node_id} is {LAST_ADMIN}")
         confirm(f"{node_id} leaves its mesh for good, and is stopped.", "Leave it?", is_yes=is_yes)
         told = mesh.leave()
-    others = (
-        f"{told} other{'s' * (told != 1)} heard it"
-        if told
-        else (f"no other member has heard it, since none was connected: `mesh revoke {node_id}` on an admin tells them")
-    )
+    others = f"{told} other{'s' * (told != 1)} heard it" if told else _untold(roster, own)
     output.write(f"{node_id} has left its mesh; {others}. `mesh log` still shows what is in this home\n")
+
+
+def _untold(roster: Roster, own: bytes) -> str:
+    """How others hear that a node left when none was connected: part of a sentence."""
+    if roster.members.keys() <= {own}:
+        return "no other member is left"
+    where = "any of them, with the recovery code," if roster.rows[own].is_admin else "an admin"
+    return f"no other member has heard it, since none was connected: `mesh revoke {roster.id_of(own)}` on {where} tells them"
 
 
 @contextmanager

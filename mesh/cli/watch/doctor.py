@@ -50,7 +50,7 @@ def _examination(context: click.Context) -> Examination:
             status, options_of_node = node.status(), node.options()
             if options_of_node is not None:
                 chosen = chosen.of_running(options_of_node)
-            return Examination(home, chosen, status, _links(node))
+            return Examination(home, chosen, status, _links(node), node.texts().facts)
     except NoNodeError:
         return Examination(home, chosen)
     except MeshError as error:

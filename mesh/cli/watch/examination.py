@@ -113,6 +113,8 @@ class Examination:
     """Of the running node; None without one."""
     links: Sequence[LinkRow] | None = None
     """Its links, after other nodes have dialled it; None without a node, or from one of an earlier release."""
+    facts: Sequence[bytes] | None = None
+    """Those of the mesh that the running node knows; None without one."""
     trouble: str = ""
     """Why a node that runs did not answer."""
 
@@ -136,7 +138,7 @@ class Examination:
         yield disk_finding(disk_share(place), free_bytes(place), self.options.limits, str(place))
         if not files:
             return
-        who, mistakes = key_facts(self.home)
+        who, mistakes = key_facts(self.home, self.facts)
         yield mistake_finding("key", mistakes, who)
         yield store_finding(store_facts(self.home), self.status["store_error"] if self.status else None)
 

@@ -6,16 +6,21 @@ import os
 import pwd
 import sqlite3
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+from mesh.control.idle_log import IdleLog
 from mesh.errors import MeshError
 from mesh.membership.diagnosis.doctor.home import HomeFile, StoreFacts
 from mesh.settings.home import KEY_FILE, read_identity, read_signer
 from mesh.settings.paths import CERTIFICATES_FILE, LOG_FILE, RECOVERY_FILE, TOKENS_FILE
 from mesh.trust.certificates import read_certificates
+from mesh.trust.expulsion import why_out
 from mesh.trust.invitations import INVITATIONS_FILE
-from peers.stores.sqlite.file import check_header, connect_to_read, needs_copy
+from peers.facts.fact import decode_fact
+from peers.facts.roster import Roster
+from peers.stores.sqlite.file import check_header, connect_to_read, is_unmade, needs_copy
 from peers.stores.sqlite.layout import NEWEST_LAYOUT
 from peers.stores.store import StoreError
 
@@ -50,16 +55,31 @@ def _name(uid: int) -> str:
         return str(uid)
 
 
-def key_facts(home: Path) -> tuple[str, list[str]]:
-    """Who the node is, for people; and what is wrong with its key or its certificates."""
+def key_facts(home: Path, texts: Sequence[bytes] | None) -> tuple[str, list[str]]:
+    """Who the node is, for people; and what is wrong with its key or its certificates, or why it is in its mesh no more.
+
+    `texts` are the facts that its running node knows; None: none runs, and those of its log are read.
+    """
     try:
         node_id, facts = read_identity(home)
         if not (home / CERTIFICATES_FILE).exists():
             return f"{node_id}, in no mesh yet", []
-        read_certificates(home, read_signer(home).public)
+        own = read_signer(home).public
+        mesh_key = read_certificates(home, own).mesh_key
     except MeshError as error:
         return "", [str(error)]
-    return f"{node_id}, with certificates of the mesh {facts.mesh}", []
+    known = _idle_texts(home, mesh_key) if texts is None else texts
+    why = why_out(Roster(mesh_key, map(decode_fact, known)), own)
+    return f"{node_id}, with certificates of the mesh {facts.mesh}", [why] if why else []
+
+
+def _idle_texts(home: Path, mesh_key: bytes) -> Sequence[bytes]:
+    """The facts in a log that no node uses; what is wrong with that log is said elsewhere."""
+    try:
+        with IdleLog(home, mesh_key) as log:
+            return log.texts().facts
+    except MeshError:
+        return ()
 
 
 def free_bytes(path: Path) -> int:
@@ -78,6 +98,8 @@ def store_facts(home: Path) -> StoreFacts:
         return StoreFacts(is_there=False)
     size = path.stat().st_size
     try:
+        if is_unmade(path):
+            return StoreFacts(size=size, is_unclean=True)
         if check_header(path) < NEWEST_LAYOUT:
             return StoreFacts(is_old=True, size=size)
         if needs_copy(path):  # what a killed node left: the next start, or any reader, brings it in order

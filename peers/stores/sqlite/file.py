@@ -21,6 +21,7 @@ SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
 
 _MAGIC = b"SQLite format 3\0"
 _HEADER_BYTES = 100
+_WAL_HEADER_BYTES = 32
 
 _MAKE_WRITABLE = "make the file and its directory writable for this user", "its log file cannot be written"
 _END_OTHER = "end the other process that uses it", "another process uses its log file"
@@ -77,10 +78,10 @@ def connect_to_read(path: Path, *, is_copy: bool = False) -> sqlite3.Connection:
     Beside a copy the index of its write-ahead log may be made. Raises StoreError.
     """
     check_header(path)
-    if Path(f"{path}-journal").exists():
-        raise StoreError(f"the log file {path}: its making was cut short; start its node once")
+    if is_unmade(path):
+        raise _unmade(path)
     # Without `readonly_shm` SQLite makes that index anew in its file, although the connection is for reading.
-    mode = ("ro" if is_copy else "ro&readonly_shm=1") if _is_there(wal_of(path)) else "ro&immutable=1"
+    mode = ("ro" if is_copy else "ro&readonly_shm=1") if _has_log(path) else "ro&immutable=1"
     return open_file(path, mode)
 
 
@@ -103,9 +104,14 @@ def connect_beside(path: Path, *, synchronous: str) -> sqlite3.Connection:
     return connection
 
 
+def is_unmade(path: Path) -> bool:
+    """Whether the making of a file that is there was cut short: it has no events, and a store that opens it makes it."""
+    return not _is_there(path) or Path(f"{path}-journal").exists()
+
+
 def needs_copy(path: Path) -> bool:
     """Whether its write-ahead log cannot be read without making a file beside it, the index."""
-    return _is_there(wal_of(path)) and not _is_there(Path(f"{path}-shm"))
+    return _has_log(path) and not _is_there(Path(f"{path}-shm"))
 
 
 def explain(path: Path, error: sqlite3.Error) -> StoreError:
@@ -122,9 +128,14 @@ def wal_of(path: Path) -> Path:
     return Path(f"{path}-wal")
 
 
-def _is_there(path: Path) -> bool:
+def _has_log(path: Path) -> bool:
+    """Whether there is more than the header of a write-ahead log: with that alone SQLite says `locking protocol`."""
+    return _is_there(wal_of(path), _WAL_HEADER_BYTES)
+
+
+def _is_there(path: Path, beyond_bytes: int = 0) -> bool:
     try:
-        return path.stat().st_size > 0
+        return path.stat().st_size > beyond_bytes
     except FileNotFoundError:
         return False
     except OSError as error:
@@ -141,11 +152,20 @@ def check_header(path: Path, layout: Layout | None = None) -> int:
             header = file.read(_HEADER_BYTES)
     except OSError as error:
         raise StoreError(f"the log file {path}: {error.strerror}; check the path and the rights on it") from error
+    if not header:
+        raise _unmade(path)
     if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
         raise StoreError(f"the log file {path}: it is not a log, or is damaged; move it away, or name another file")
     version = int.from_bytes(header[60:64], "big")
     _check_version(path, layout, int.from_bytes(header[68:72], "big"), version)
     return version
+
+
+def _unmade(path: Path) -> StoreError:
+    return StoreError(
+        f"the log file {path}: its making was cut short: it has no events, and the next start of its node, or `mesh join`, "
+        "makes it"
+    )
 
 
 def _check_version(path: Path, layout: Layout | None, application_id: int, version: int) -> None:
@@ -169,8 +189,8 @@ def _check_version(path: Path, layout: Layout | None, application_id: int, versi
 
 def _check_contents(path: Path, layout: Layout) -> None:
     """Read it through a connection that cannot write: closing any other one may write back what a crash left."""
-    if Path(f"{path}-journal").exists():
-        return  # its making was cut short: only a connection that may write can take that back
+    if is_unmade(path):
+        return  # only a connection that may write can take that back
     mode = "ro" if wal_of(path).exists() else "ro&immutable=1"
     try:
         with closing(open_file(path, mode)) as connection:

@@ -13,8 +13,11 @@ from click.testing import CliRunner, Result
 from mesh import Limits, Node
 from mesh.cli.commands import app
 from mesh.control import server
-from mesh.settings.home import Home
+from mesh.settings.home import Home, read_signer
+from mesh.trust.recovery_code import mesh_signer
+from peers.facts.fact import Revocation
 from tests.support.commands import run
+from tests.support.mesh_of_homes import RECOVERY_CODE, homes_of_one_mesh, put_facts
 from tests.support.street import SECONDS, at, free_port, wait_until
 
 
@@ -110,6 +113,14 @@ def test_a_damaged_file_is_wrong_and_named(home: Path, damage: str) -> None:
     assert found[check]["found"]
 
 
+def test_a_log_whose_making_was_cut_short_is_no_damage(home: Path) -> None:
+    (home / "log.sqlite").write_bytes(b"")
+
+    found, code = doctor(home)
+
+    assert (found["store"]["state"], found["store"]["remedy"], code) == ("look", "start the node", 0)
+
+
 def test_a_home_that_cannot_be_read_is_a_sentence(home: Path) -> None:
     file = home.parent / "file"
     file.write_text("")
@@ -137,6 +148,21 @@ def test_a_running_node_is_dialled_by_its_neighbour(tmp_path: Path) -> None:
     assert found["interfaces"]["found"] == "the node looks for no others: mDNS is switched off"
     assert found["options"]["found"] == "given in Python by the application that runs the node"
     assert found["neighbours"]["state"] == found["clock"]["state"] == found["releases"]["state"] == "ok"
+
+
+def test_a_node_that_is_not_in_its_mesh_any_more_is_wrong_whether_it_runs_or_not(tmp_path: Path) -> None:
+    (home,) = homes_of_one_mesh(tmp_path, "kitchen")
+    mesh_key = mesh_signer(RECOVERY_CODE)
+    end = Revocation(mesh_key.public, mesh_key.public, 9, b"", read_signer(home).public, (), ()).signed(mesh_key)
+    put_facts(home, mesh_key.public, [end])
+
+    stopped, _ = doctor(home)
+    with Node(home=home, listen="127.0.0.1:0", mdns=False):
+        running, code = doctor(home)
+
+    assert (stopped["key"]["state"], running["key"]["state"], code) == ("wrong", "wrong", 1)
+    for found in (stopped, running):
+        assert "not in its mesh any more (revoked by the recovery code of the mesh)" in found["key"]["found"]
 
 
 def test_the_limits_of_a_running_node_count(tmp_path: Path) -> None:

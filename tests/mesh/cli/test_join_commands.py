@@ -66,7 +66,8 @@ def test_invite_wants_a_running_node_and_takes_no_other_time_than_it_can_keep(tm
     (home,) = homes_of_one_mesh(tmp_path, "kitchen")
 
     assert b"no node runs in" in run(home, "invite").stderr
-    assert b"is no time for a code: take 90s, 10m or 2h" in run(home, "invite", "--ttl", "30d").stderr
+    assert b"is no time for a code: take 90s, 10m or 2h" in run(home, "invite", "--ttl", "soon").stderr
+    assert b"0s is out of range: take more than 0s, and at most 7d" in run(home, "invite", "--ttl", "0s").stderr
 
 
 def test_a_code_that_makes_an_admin_asks_for_the_recovery_code(kitchen: Node, tmp_path: Path) -> None:
@@ -108,7 +109,8 @@ def test_join_without_a_code_says_where_to_get_one(tmp_path: Path) -> None:
 def test_join_says_what_is_at_an_address_that_is_no_inviter(kitchen: Node, tmp_path: Path) -> None:
     code = run(kitchen.home, "invite").stdout.decode().strip()
 
-    assert b"cannot reach 127.0.0.1:1: " in run(tmp_path / "study", "join", code, "--peer", "127.0.0.1:1").stderr
+    refused = run(tmp_path / "study", "join", code, "--peer", "127.0.0.1:1").stderr
+    assert refused.startswith(b"cannot reach 127.0.0.1:1: refused; let the node that made this code run, or correct")
     with Node(home=tmp_path / "porch", open=True, **LOOPBACK) as porch:
         said = run(tmp_path / "study", "join", code, "--peer", at(porch)).stderr
     assert f"what runs at {at(porch)} is no node with certificates".encode() in said

@@ -288,15 +288,25 @@ def test_a_node_that_has_left_does_not_start_again_and_its_log_can_be_read(tmp_p
     assert states(study)["study"] == "left"
 
 
-def test_the_last_admin_that_leaves_is_warned(tmp_path: Path) -> None:
-    (kitchen,) = homes_of_one_mesh(tmp_path, "kitchen")
+@pytest.mark.parametrize(
+    ("names", "how"),
+    [
+        (("kitchen",), "no other member is left"),
+        (("kitchen", "study"), "on any of them, with the recovery code, tells them"),
+    ],
+    ids=["alone", "with another member"],
+)
+def test_the_last_admin_that_leaves_is_warned_and_hears_how_others_hear_of_it(
+    tmp_path: Path, names: tuple[str, ...], how: str
+) -> None:
+    kitchen, *_ = homes_of_one_mesh(tmp_path, *names)
 
     no, shown = on_terminal(kitchen, ["n"], "leave")
     done = run(kitchen, "leave", "--yes")
 
     warning = f"warning: {id_of(kitchen)} is the last admin: afterwards only `mesh recover`, with the recovery code"
     assert no == 1 and warning in shown and "Leave it? [y/N]" in shown
-    assert done.returncode == 0 and warning in done.stderr.decode()
+    assert done.returncode == 0 and warning in done.stderr.decode() and how in done.stdout.decode()
 
 
 def test_a_node_that_was_revoked_does_not_leave(tmp_path: Path) -> None:

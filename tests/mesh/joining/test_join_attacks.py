@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from mesh import MeshError
+from mesh.control.client import ControlClient
 from mesh.joining.inviting import WRONG_CODE
 from mesh.joining.join import join
 from mesh.settings.home import Home, read_signer
@@ -19,9 +20,10 @@ from mesh.trust.certificates import read_certificates
 from mesh.trust.invitations import INVITATIONS_FILE, invitation_key, join_proof
 from mesh.trust.invite_code import INVITE_SECRET_BYTES, InviteCode
 from mesh.trust.join_messages import JoinCall, NotWelcome, Welcome, decode_answer
+from mesh.trust.recovery_code import mesh_signer
 from peers.facts.fact import Revocation
 from tests.support.joining_parts import ANNA, BERT, asked, call_of, exchange, files, invited, joined
-from tests.support.mesh_of_homes import put_facts
+from tests.support.mesh_of_homes import RECOVERY_CODE, put_facts
 from tests.support.street import wait_until
 from tests.support.trusted_street import TrustedStreet, tls_options
 
@@ -66,6 +68,21 @@ def test_a_node_that_was_revoked_does_not_join_again_with_its_key(street: Truste
     said = asked(kitchen, call_of(kitchen, ANNA, invited(kitchen)))
 
     assert isinstance(said, NotWelcome) and "it is revoked; start a new node in another --home" in said.why
+
+
+def test_an_admin_that_was_revoked_lets_none_in_by_its_open_codes_and_opens_no_more(street: TrustedStreet) -> None:
+    kitchen = street.start("kitchen")
+    code, mesh = invited(kitchen), mesh_signer(RECOVERY_CODE)
+    own = read_signer(kitchen.home).public
+    end = Revocation(mesh.public, mesh.public, 9, b"", own, (), ()).signed(mesh)
+    with ControlClient(kitchen.home) as client:
+        client.state([end.data])
+
+    said = asked(kitchen, call_of(kitchen, ANNA, code))
+
+    assert isinstance(said, NotWelcome) and said.why.startswith(f"{kitchen.node_id} is no admin any more: ")
+    with pytest.raises(MeshError, match="this node is not in its mesh any more"):
+        invited(kitchen)
 
 
 def test_wrong_tries_do_not_end_a_code(street: TrustedStreet) -> None:

@@ -12,17 +12,18 @@ import pytest
 
 from mesh import MeshError
 from mesh.control.client import ControlClient
-from mesh.joining.inviting import NO_LOG, NO_MESH_KEY, USED_UP, WRONG_CODE
-from mesh.joining.join import Joined, join
+from mesh.joining.inviting import NO_LOG, NO_MESH_KEY, UNWRITTEN, USED_UP, WRONG_CODE
+from mesh.joining.join import AGAIN, Joined, check_home, join
 from mesh.settings.home import Home, read_identity
 from mesh.trust.certificates import public_key
-from mesh.trust.founding import found_mesh
+from mesh.trust.founding import found_mesh, log_of
 from mesh.trust.invitations import INVITATIONS_FILE
 from mesh.trust.invite_code import INVITE_SECRET_BYTES, InviteCode
 from mesh.trust.join_messages import NotWelcome, Welcome
 from mesh.trust.recovery_code import mesh_signer, write_recovery_code
 from peers.facts.fact import decode_fact
 from peers.facts.roster import Roster
+from tests.support.commands import run
 from tests.support.joining_parts import ANNA, BERT, SECONDS, asked, call_of, exchange, files, invited, joined, why_not
 from tests.support.mesh_of_homes import RECOVERY_CODE, SECRET
 from tests.support.street import at, wait_until
@@ -192,6 +193,30 @@ def test_after_an_answer_was_lost_twice_the_same_code_works_again_and_gives_the_
         assert len(client.texts().facts) == 4  # of the mesh, of its admin, and one for the study
 
 
+def test_who_cannot_write_the_answer_down_joins_by_the_same_code_when_it_can(street: TrustedStreet) -> None:
+    kitchen, home = street.start("kitchen"), street.path / "study"
+    code, in_the_way = invited(kitchen), home / "certificates.pem.new"
+    in_the_way.mkdir(parents=True)
+
+    assert why_not(home, code, kitchen) == f"it did not join: {in_the_way} cannot be written (Is a directory); {AGAIN}"
+    in_the_way.rmdir()
+
+    assert joined(home, code, kitchen).mesh == "home"
+
+
+def test_an_inviter_that_cannot_write_says_so_and_the_code_stays_open(street: TrustedStreet) -> None:
+    kitchen, home = street.start("kitchen"), street.path / "study"
+    code, in_the_way = invited(kitchen), kitchen.home / f"{INVITATIONS_FILE}.new"
+    in_the_way.mkdir()
+
+    assert f"{UNWRITTEN}: {kitchen.home / INVITATIONS_FILE} cannot be written (Is a " in why_not(home, code, kitchen)
+    with pytest.raises(MeshError, match=r"^[^(]*invitations\.json cannot be written \(Is a directory\): mend that"):
+        invited(kitchen)
+    in_the_way.rmdir()
+
+    assert joined(home, code, kitchen).mesh == "home"
+
+
 # Admins
 
 
@@ -224,6 +249,26 @@ def test_the_key_of_the_mesh_is_on_no_disk_and_gone_after_a_restart(street: Trus
 
     assert why_not(street.path / "study", code, kitchen).endswith(NO_MESH_KEY)
     assert joined(street.path / "study", invited(kitchen, recovery_code=RECOVERY_CODE), kitchen).is_admin
+
+
+def test_an_admin_whose_certificates_are_from_before_it_was_one_invites_once_they_are_written_anew(
+    street: TrustedStreet,
+) -> None:
+    kitchen = street.start("kitchen")
+    joined(street.path / "study", invited(kitchen), kitchen)
+    in_the_way = street.path / "study" / "certificates.pem.new"
+    in_the_way.mkdir()
+    assert b"was made an admin, but " in run(street.path / "study", "recover", RECOVERY_CODE).stderr
+    in_the_way.rmdir()
+
+    study = street.start("study")
+    with pytest.raises(MeshError, match=r"is an admin, but its certificates are from before that: .* `mesh recover`"):
+        invited(study)
+    study.stop()
+
+    assert run(street.path / "study", "recover", RECOVERY_CODE).returncode == 0
+    study = street.start("study")
+    joined(street.path / "attic", invited(study), study)
 
 
 def test_a_machine_that_joined_as_a_node_and_lost_the_answer_becomes_an_admin_by_a_further_code(
@@ -316,6 +361,17 @@ def test_a_mesh_of_one_gives_way_and_keeps_what_it_wrote(street: TrustedStreet) 
 
     assert street.start("shed", peers=[at(kitchen)]).mesh == "home"
     wait_until(lambda: [event["type"] for event, _ in kitchen.log.each()] == ["rake"], "the event")
+
+
+@pytest.mark.parametrize("left", ["log.sqlite", "log.sqlite-journal"])
+def test_a_home_whose_log_was_in_the_making_when_its_machine_stopped_can_join(tmp_path: Path, left: str) -> None:
+    home = Home(tmp_path, name="study")
+    with log_of(home, b"", ""):
+        pass
+    home.close()
+    (tmp_path / left).write_bytes(b"")
+
+    check_home(tmp_path, with_log=False)
 
 
 def test_only_an_admin_invites_and_another_one_names_one(street: TrustedStreet) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -53,6 +54,32 @@ def test_only_the_user_may_read_the_key(tmp_path: Path) -> None:
     assert mode(tmp_path / "home") == 0o700
     assert mode(tmp_path / "home" / "node.key") == 0o600
     assert not list((tmp_path / "home").glob("*.new"))
+
+
+def test_a_file_that_could_not_be_written_leaves_nothing_and_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    home = open_home(tmp_path)
+    monkeypatch.setattr(os, "fsync", full)
+
+    with pytest.raises(
+        MeshError, match=r"node\.json\.new cannot be written: No space left on device; the home of a node has"
+    ):
+        home.keep_port(4321)
+    assert not list(tmp_path.glob("*.new"))
+
+
+def test_a_home_of_another_user_is_refused_with_what_helps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def deny(*_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(fcntl, "flock", deny)
+
+    with pytest.raises(MeshError, match="Permission denied; run this as the user whose home it is, or choose another"):
+        Home(tmp_path)
 
 
 def test_a_home_keeps_its_name_mesh_key_and_port(tmp_path: Path) -> None:
@@ -125,7 +152,9 @@ def test_a_damaged_key_is_never_replaced(tmp_path: Path, content: bytes) -> None
     open_home(tmp_path)
     (tmp_path / "node.key").write_bytes(content)
 
-    with pytest.raises(MeshError, match=r"node\.key is not an Ed25519 key: put it back from a backup"):
+    with pytest.raises(
+        MeshError, match=r"node\.key is not an Ed25519 key: put it back from a backup with keys, or start a new"
+    ):
         Home(tmp_path)
     assert (tmp_path / "node.key").read_bytes() == content
 

@@ -75,6 +75,19 @@ def test_a_program_may_show_the_code_itself(tmp_path: Path) -> None:
     assert not any(shown[0].encode() in content for content in files(tmp_path).values())
 
 
+def test_a_code_of_another_mesh_is_not_called_that_of_this_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Node("kitchen", home=tmp_path, on_recovery_code=lambda _: None, **LOOPBACK):
+        pass
+    (tmp_path / "recovery-code.txt").write_text(write_recovery_code(bytes(16)))
+    caplog.set_level("INFO", "mesh")
+
+    with Node(home=tmp_path, **LOOPBACK) as node:
+        assert node.status().get()["has_recovery_file"] is False
+    assert not any("recovery code" in message for message in caplog.messages)
+
+
 def test_where_the_code_cannot_be_shown_no_mesh_is_founded(tmp_path: Path) -> None:
     def fail(_code: str) -> None:
         raise MeshError("the display is off")
@@ -164,6 +177,16 @@ def test_the_code_of_a_mesh_whose_certificates_cannot_be_written_stays_in_the_ho
     done = run(tmp_path, "recover", given=code.encode())
 
     assert (done.returncode, mesh_key(tmp_path)) == (0, mesh_signer(code).public)
+
+
+def test_where_the_code_cannot_be_written_no_mesh_is_founded(tmp_path: Path) -> None:
+    in_the_way = tmp_path / "recovery-code.txt.new"
+    in_the_way.mkdir()
+
+    with pytest.raises(MeshError, match=r"no mesh was founded: .*recovery-code.txt cannot be written \(Is a .*mend"):
+        Node("kitchen", home=tmp_path, **LOOPBACK).start()
+
+    assert not (tmp_path / "certificates.pem").exists()
 
 
 def test_such_a_home_runs_open_and_founds_a_mesh_when_it_is_told_so(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mesh.lab.live.homes import FoundedMesh
 from mesh.trust.certificates import node_certificate
 from mesh.trust.founding import first_facts
-from mesh.trust.judge import UNKNOWN, KeyJudge
+from mesh.trust.judge import UNKNOWN, KeyJudge, OwnMembership
 from peers.events.epoch import key_mark
 from peers.events.signature import KeySigner
 from peers.facts.fact import Certificate, Fact, Leave, Revocation
@@ -98,3 +98,18 @@ def test_facts_that_come_later_count_at_once() -> None:
     assert why(asked, OTHER, by=NEW_ADMIN) == ""
     known.append(revoked(OTHER, MESH.admin))
     assert why(asked, OTHER, by=NEW_ADMIN) == asked.may_greet(OTHER.public, "") == "it is revoked"
+
+
+def test_a_node_says_that_it_was_taken_out_and_again_if_it_was_in_the_mesh_meanwhile() -> None:
+    mesh = MESH.mesh
+    other_admin = Certificate(mesh.public, mesh.public, 5, b"", NEW_ADMIN.public, node_id(NEW_ADMIN), True, "")
+    known, said = [*founded(), joined(OWN), other_admin.signed(mesh)], list[str]()
+    own = OwnMembership(KeyJudge(mesh.public, OWN.public, lambda: known), node_id(OWN), said.append)
+
+    counts = []
+    for fact in (revoked(OWN, NEW_ADMIN), joined(OTHER), revoked(NEW_ADMIN, mesh), revoked(OWN, MESH.admin)):
+        known.append(fact)
+        own.check()
+        counts.append(len(said))
+
+    assert counts == [1, 1, 1, 2]

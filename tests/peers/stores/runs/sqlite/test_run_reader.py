@@ -57,3 +57,34 @@ def test_says_so_when_a_store_has_written_meanwhile(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="was opened by a node meanwhile: try again"):
         reader.each()
     reader.close()
+
+
+def test_reads_a_file_whose_write_ahead_log_has_its_header_alone_as_it_was_before(tmp_path: Path) -> None:
+    store = SqliteRunStore(tmp_path / "log.db", synchronous="OFF")
+    store.open()
+    put(store, Writer(1), event(1, "milk"))
+    store.close()
+    store.open()
+    put(store, Writer(2), event(2, "bread"))
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    shutil.copy(tmp_path / "log.db", killed)
+    (killed / "log.db-wal").write_bytes((tmp_path / "log.db-wal").read_bytes()[:32])
+    (killed / "log.db-shm").write_bytes(bytes(32_768))
+    store.close()
+
+    reader = SqliteRunReader(killed / "log.db")
+
+    assert reader.open().events == 1
+    reader.close()
+
+
+@pytest.mark.parametrize("left", ["log.db", "log.db-journal"])
+def test_a_file_whose_making_was_cut_short_is_no_damage(tmp_path: Path, left: str) -> None:
+    store = SqliteRunStore(tmp_path / "log.db", synchronous="OFF")
+    store.open()
+    store.close()
+    (tmp_path / left).write_bytes(b"")
+
+    with pytest.raises(StoreError, match="its making was cut short: it has no events, and"):
+        SqliteRunReader(tmp_path / "log.db").open()
