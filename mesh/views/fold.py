@@ -85,6 +85,11 @@ class Fold:
         return self._todo.entry(self._at)
 
     @property
+    def last_key(self) -> Any:
+        """The key that the last call of `apply` came to last; None: there is none."""
+        return self._state.last_key
+
+    @property
     def next_place(self) -> Place | None:
         """That of the first of them; of the last event that is folded while none waits."""
         return self._todo.place(self._at) if self.waiting else self.place

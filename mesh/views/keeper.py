@@ -18,7 +18,6 @@ from mesh.views.state import Apply
 from mesh.views.store import ViewDisk, ViewStore
 from mesh.views.view import ShownState, ViewStop
 from peers.clock import Clock, Undo
-from peers.events.entry import Entry
 from peers.later import Later
 from peers.log.run_log import RunCommit
 from peers.stores.store import Place, StoreError
@@ -93,6 +92,7 @@ class ViewKeeper(LoopActor):
         self._waiters: list[tuple[int, Place | None, Later[None]]] = []
         self._opened: Later[None] = Later()
         shown.status = self._status
+        shown.why_not = f"the view {name!r} is being opened"
 
     # What is asked of it
 
@@ -141,7 +141,7 @@ class ViewKeeper(LoopActor):
 
     def on_stop(self) -> None:
         self._end("this node is not running")
-        self._shown.layers, self._shown.why_not = None, "this node is not running"
+        self._shown.layers, self._shown.why_not = None, f"the view {self._wanted.name!r}: this node is not running"
 
     def on_failure(self, exception_type: Any, exception_value: Any, _: Any) -> None:
         why = f"{exception_type.__name__}: {exception_value}"
@@ -244,8 +244,10 @@ class ViewKeeper(LoopActor):
                     break
                 if rest_ms > FOLD_MS * 3 / 4:
                     step = min(2 * step, MAX_BETWEEN_LOOKS)
-        except Exception as error:  # noqa: BLE001 - of the application: it stops this view alone
-            self._stop_at(fold.next_entry, error)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - of the application, also `sys.exit`: it stops this view alone
+            self._stop_at(fold, error)
         self._since_flush += fold.folded - before
         shown = fold.settle(is_sure=self._feed.is_applied)
         self._tell(fold, shown if is_hidden else list(keys or ()))
@@ -346,8 +348,8 @@ class ViewKeeper(LoopActor):
 
     # Who waits
 
-    def _stop_at(self, entry: Entry, error: Exception) -> None:
-        self._shown.stop = ViewStop.at(self._wanted.name, entry, error)
+    def _stop_at(self, fold: Fold, error: BaseException) -> None:
+        self._shown.stop = ViewStop.at(self._wanted.name, fold.next_entry, fold.last_key, error)
         LOG.error("%s", self._shown.stop.sentence, exc_info=error)
         if self._answering is None:
             self._shown.why_not = self._shown.stop.sentence

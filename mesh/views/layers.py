@@ -145,19 +145,19 @@ class Layers:
         with self.lock:
             return self._read(key)
 
-    def page(self, prefix: str, after: str | None, limit: int) -> list[tuple[str, Any]]:
-        """Up to `limit` keys that begin with `prefix` and come after one, in order, with their values."""
+    def page(self, prefix: str, after: str | None, limit: int | None) -> list[tuple[str, Any]]:
+        """Up to `limit` keys, or all, that begin with `prefix` and come after one, in order, with their values."""
         before = _after_all(prefix)
         found: list[tuple[str, Any]] = []
         if not prefix or (after is not None and after >= prefix):
             start = after or ""
         else:
             start = prefix
-            if limit > 0 and (after is None or after < prefix) and (own := self.read(prefix)) is not None:
+            if limit != 0 and (after is None or after < prefix) and (own := self.read(prefix)) is not None:
                 found.append((prefix, value_of(own)))
         with self.lock:
             for key, compact in self._pairs(start, before):
-                if len(found) >= limit:
+                if limit is not None and len(found) >= limit:
                     break
                 found.append((key, value_of(compact)))
         return found

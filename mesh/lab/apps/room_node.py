@@ -16,13 +16,12 @@ from mesh.lab.apps.room_log import Guard, OnAdd, WatchedLog
 from mesh.lab.simulation.app_tasks import AppTasks
 from mesh.membership.actions import Notice
 from mesh.membership.status import Status
-from mesh.node_log import checked
 from mesh.settings.config import WAIT_SECONDS
 from mesh.views.state import Apply
 from mesh.views.view import ShownState, View
 from mesh.views.views import Views
 from peers.clock import Undo
-from peers.emitter import Emitter
+from peers.emitter import Emitter, checked
 from peers.later import Later
 
 T = TypeVar("T")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -142,6 +143,17 @@ def test_pages_are_the_same_before_and_after_a_flush(house: ViewHouse) -> None:
     assert before[0] == [pair for pair in view.items() if pair[0] != "c"]
 
 
+def test_items_are_all_unless_a_limit_is_given(house: ViewHouse) -> None:
+    view = house.view(apply=lambda state, event, meta: state.update({f"{n:04}": n for n in range(1_500)}))
+    house.sell()
+    house.settle(view)
+
+    assert [value for _, value in view.items()] == list(range(1_500))
+    assert len(view.items(limit=1_200)) == 1_200
+    with pytest.raises(TypeError, match="'View' object is not iterable"):
+        dict(view)  # type: ignore[call-overload]
+
+
 def test_what_a_reader_gets_is_a_copy(house: ViewHouse) -> None:
     view = house.view(apply=lambda state, event, meta: state.setdefault("all", []).append(event["item"]))
     house.sell()
@@ -261,8 +273,10 @@ def test_a_listener_hears_which_keys_have_other_values(house: ViewHouse) -> None
     house.settle(view)
 
     assert heard == [["apple"], ["pear"]]
-    with pytest.raises(ValueError, match="there is no event 'event' here: take 'change'"):
+    with pytest.raises(ValueError, match="there is no event 'event' here: take one of change"):
         view.on("event", print)
+    with pytest.raises(TypeError, match="a listener must be a plain function"):
+        view.on("change", asyncio.sleep)
 
 
 def test_an_event_that_is_undone_is_taken_back(house: ViewHouse) -> None:
