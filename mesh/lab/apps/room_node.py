@@ -27,7 +27,7 @@ from peers.later import Later
 T = TypeVar("T")
 
 MakeApp = Callable[[AppNode], Any]
-"""A function or coroutine function that starts an application on a node, and returns it."""
+"""A function that starts an application on a node, and returns it, or a coroutine or a Later of it."""
 
 
 class GuardedEmitter(Emitter):
@@ -113,7 +113,7 @@ class RoomNode(AppNode):
 
     async def _start_app(self, make: MakeApp) -> None:
         app = make(self)
-        self.app = await app if iscoroutine(app) else app
+        self.app = await app if iscoroutine(app) or isinstance(app, Later) else app
 
     def end(self) -> Later[None]:
         """Let the application hear `stop`, end its tasks, close the views. Fails with RuntimeError for a task that goes on."""
