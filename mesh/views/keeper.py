@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from asyncio import CancelledError
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,7 +30,9 @@ FOLD_EVENTS = 2_000
 """A turn of a fold ends after one or the other."""
 EVENTS_BETWEEN_LOOKS = 50
 MAX_BETWEEN_LOOKS = 400
-"""Events between two looks at the clock: twice as many after each look, in the first quarter of the turn."""
+"""Events between two looks at the clock: as many as took LOOK_MS in the turn before, at most the first number; twice as many
+after each look, in the first quarter of the turn."""
+LOOK_MS = 0.5
 FOLD_AFTER_MS = 3.0
 """Between a commit of the log and its fold where no caller waits for that: what is added meanwhile goes to the disk first."""
 FOLD_EVERY_MS = 50.0
@@ -80,6 +83,8 @@ class ViewKeeper(LoopActor):
         """While there is nothing to do."""
         self._is_closing = False
         self._since_flush = 0
+        self._pace = 1
+        """Events before the first look at the clock in a turn: `apply` may be slow."""
         self._undo_wake: Undo | None = None
         self._rested_ms = 0.0
         """When all was folded last."""
@@ -231,11 +236,11 @@ class ViewKeeper(LoopActor):
 
     def _fold_some(self, fold: Fold) -> None:
         clock = self._clock
-        until = clock.elapsed_ms() + FOLD_MS
+        until, rest_ms = clock.elapsed_ms() + FOLD_MS, FOLD_MS
         keys: dict[str, None] | None = {} if self._shown.emitter.has_listeners("change") else None
         is_hidden, before = fold.is_rewound, fold.folded
+        left, step = FOLD_EVENTS, self._pace
         try:
-            left, step = FOLD_EVENTS, EVENTS_BETWEEN_LOOKS
             while fold.waiting and left > 0:
                 fold.fold_some(step, keys)
                 left -= step
@@ -244,10 +249,11 @@ class ViewKeeper(LoopActor):
                     break
                 if rest_ms > FOLD_MS * 3 / 4:
                     step = min(2 * step, MAX_BETWEEN_LOOKS)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # noqa: BLE001 - of the application, also `sys.exit`: it stops this view alone
+        except (Exception, SystemExit, CancelledError) as error:  # noqa: BLE001 - of the application: it stops this view alone
             self._stop_at(fold, error)
+        self._pace = min(
+            EVENTS_BETWEEN_LOOKS, max(1, int(LOOK_MS * (FOLD_EVENTS - left) / max(FOLD_MS - rest_ms, 0.001)))
+        )
         self._since_flush += fold.folded - before
         shown = fold.settle(is_sure=self._feed.is_applied)
         self._tell(fold, shown if is_hidden else list(keys or ()))
@@ -387,9 +393,8 @@ class ViewKeeper(LoopActor):
         last = self._log.state.last_added if self._log.is_open else 0
         stop = self._shown.stop
         row: dict[str, Any] = {"name": self._wanted.name, "version": self._wanted.version, "types": self._wanted.types}
-        waits = self._idle is None  # for a rewind, as a rule
         unfolded = last if shown is None else last - shown.added + shown.waiting
-        row |= {"behind": max(0, unfolded, int(waits))}
+        row |= {"behind": max(0, unfolded, int(self._idle is None))}  # it waits for a rewind, as a rule
         row |= shown.shown() if shown is not None else {}
         row["rebuild"] = None if fold is None or fold is self._answering else fold.shown() | {"of": fold.added}
         row["error"] = None if stop is None else stop.shown

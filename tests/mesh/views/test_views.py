@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -43,6 +44,20 @@ def test_events_that_keep_coming_are_folded_together_unless_somebody_waits(house
     house.wait(house.log.add_batch([({**SALE, "change": 1}, None)] * FOLD_BACKLOG))
     house.pass_seconds(0.01)
     assert view["apple"] == 4 + FOLD_BACKLOG
+
+
+def test_a_slow_apply_has_short_turns_too(house: ViewHouse) -> None:
+    turns: list[int] = []
+
+    def apply(state: Any, event: Any, meta: Any) -> None:
+        turns.append(house.loop.turns)
+        house.loop._now += 0.002  # it takes 2 ms
+
+    house.wait(house.log.add_batch([(SALE, None)] * 30))
+    house.view(apply=apply)
+
+    assert len(turns) == 30
+    assert max(Counter(turns).values()) == 2  # turns of 4 ms
 
 
 def test_what_the_log_has_is_in_a_view_that_is_opened(house: ViewHouse) -> None:
