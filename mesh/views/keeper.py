@@ -30,9 +30,9 @@ FOLD_EVENTS = 2_000
 """A turn of a fold ends after one or the other."""
 EVENTS_BETWEEN_LOOKS = 50
 MAX_BETWEEN_LOOKS = 400
-"""Events between two looks at the clock: as many as took LOOK_MS in the turn before, at most the first number; twice as many
-after each look, in the first quarter of the turn."""
-LOOK_MS = 0.5
+"""Events between two looks at the clock: as many as took FIRST_LOOK_MS in the turn before, at most the first number; twice
+as many after each look, in the first quarter of the turn."""
+FIRST_LOOK_MS = 0.5
 FOLD_AFTER_MS = 3.0
 """Between a commit of the log and its fold where no caller waits for that: what is added meanwhile goes to the disk first."""
 FOLD_EVERY_MS = 50.0
@@ -252,7 +252,7 @@ class ViewKeeper(LoopActor):
         except (Exception, SystemExit, CancelledError) as error:  # noqa: BLE001 - of the application: it stops this view alone
             self._stop_at(fold, error)
         self._pace = min(
-            EVENTS_BETWEEN_LOOKS, max(1, int(LOOK_MS * (FOLD_EVENTS - left) / max(FOLD_MS - rest_ms, 0.001)))
+            EVENTS_BETWEEN_LOOKS, max(1, int(FIRST_LOOK_MS * (FOLD_EVENTS - left) / max(FOLD_MS - rest_ms, 0.001)))
         )
         self._since_flush += fold.folded - before
         shown = fold.settle(is_sure=self._feed.is_applied)
@@ -280,9 +280,13 @@ class ViewKeeper(LoopActor):
         """All is folded."""
         self._tell(fold, fold.settle(is_sure=self._feed.is_applied))
         if fold is not self._answering:
+            before = self._answering
             await self._disks.flushed
             self._flush(is_complete=True)
             await self._disks.flushed
+            if before is not None:
+                await self._shown.tell_changes(before.layers, self._turn)
+            self._disks.clear()
             return
         if not self._opened.is_done:
             self._opened.set(None)
@@ -304,16 +308,7 @@ class ViewKeeper(LoopActor):
             self._flushed_ms = self._clock.elapsed_ms()  # it has nothing yet that would be missed
         if self._answering not in (None, fold) and not self._opened.is_done:
             self._opened.set(None)  # it answers with what it had
-        self._clear_some()
-
-    def _clear_some(self) -> None:
-        """Delete states that are not needed any more, little by little."""
-
-        def on_cleared(done: Later[bool]) -> None:
-            if done.exception is None and done.result() and not self._is_closing:
-                self._clear_some()
-
-        self._disks.ask_views(lambda store: store.clear_some()).then(on_cleared)
+        self._disks.clear()
 
     def _flush_later(self) -> None:
         fold = self._fold
@@ -345,7 +340,6 @@ class ViewKeeper(LoopActor):
         def then() -> None:
             if is_complete:
                 self._answering, self._shown.layers = fold, fold.layers
-                self._clear_some()
             if fold.is_changed:
                 self._flush_later()
 

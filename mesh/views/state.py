@@ -76,12 +76,12 @@ class ViewState(MutableMapping[str, Any]):
     read or set costs nothing. A tuple that was set is read as a list by later calls.
     """
 
-    __slots__ = ("_keys_after", "_live", "_news", "_read", "_seen", "last_key")
+    __slots__ = ("_keys", "_live", "_news", "_read", "_seen", "last_key")
 
-    def __init__(self, read: Callable[[str], Compact], keys_after: Callable[[str], Iterator[str]]) -> None:
-        """`read` gives values as of before a call, `keys_after` all keys after one, in order."""
+    def __init__(self, read: Callable[[str], Compact], keys: Callable[[], Iterator[str]]) -> None:
+        """`read` gives values as of before a call, `keys` all keys, in order."""
         self._read = read
-        self._keys_after = keys_after
+        self._keys = keys
         self._news: dict[str, Compact] = {}
         """Values that changed in earlier calls: some of those that `read` gives."""
         self._seen: dict[str, Compact] = {}
@@ -181,7 +181,7 @@ class ViewState(MutableMapping[str, Any]):
     def __iter__(self) -> Iterator[str]:
         added = sorted(key for key, value in self._live.items() if value is not _GONE and self._before(key) is None)
         at = 0
-        for key in self._keys_after(""):
+        for key in self._keys():
             while at < len(added) and added[at] < key:
                 yield added[at]
                 at += 1

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
 
 from mesh.errors import MeshError
@@ -15,7 +16,7 @@ from peers.emitter import Emitter, checked
 from peers.events.entry import Entry
 from peers.later import Later
 from peers.log.draft import read_created
-from peers.stores.store import Place
+from peers.stores.store import Place, StoreError
 
 LOG = logging.getLogger(__name__)
 TRACEBACK_PARTS = 8
@@ -70,6 +71,17 @@ class ShownState:
             self.emitter.emit("change", keys)
         except Exception:
             LOG.exception("a listener of a view failed")
+
+    async def tell_changes(self, before: Layers, turn: Callable[[], Awaitable[None]]) -> None:
+        """Tell them that other layers answer now than `before`; `turn` lets others have their turns."""
+        now = self.layers
+        if now is None or not self.emitter.has_listeners("change"):
+            return
+        with suppress(StoreError):
+            for keys in before.changes_to(now):
+                if keys:
+                    self.tell(keys)
+                await turn()
 
 
 class Folding(Protocol):
@@ -193,6 +205,7 @@ class View:
 
     def on(self, event: str, listener: Callable[[list[str]], Any]) -> Undo:
         """Call `listener(keys)` on the node's loop after each change, with the keys that have other values; returns the undo.
+        It is called several times where another state takes the place of this one, as that of a new `version`.
 
         `event` is `change`. The listener must be a plain function that does not block; what it raises is logged. Raises
         ValueError for another event, and TypeError for a coroutine function.

@@ -169,6 +169,21 @@ def test_items_are_all_unless_a_limit_is_given(house: ViewHouse) -> None:
         dict(view)  # type: ignore[call-overload]
 
 
+def test_the_empty_key_is_one_like_any(house: ViewHouse) -> None:
+    def apply(state: Any, event: Any, meta: Any) -> None:
+        state[event["item"]] = list(state)
+
+    view = house.view(apply=apply)
+    for item in "b", "", "a":
+        house.sell(item)
+    expected = [("", ["b"]), ("a", ["", "b"]), ("b", [])]
+
+    assert house.settle(view).items() == view.items(prefix="") == expected
+    assert view.items(after="") == expected[1:]
+    house.restart()
+    assert house.view(apply=apply).items() == expected
+
+
 def test_what_a_reader_gets_is_a_copy(house: ViewHouse) -> None:
     view = house.view(apply=lambda state, event, meta: state.setdefault("all", []).append(event["item"]))
     house.sell()
@@ -384,6 +399,20 @@ def test_a_new_version_folds_anew_while_the_old_state_answers(house: ViewHouse) 
     assert (view["apple"], house.row()["rebuild"], house.row()["version"]) == (-100, None, 2)
     house.restart()
     assert house.view(apply=twice, version=2)["apple"] == -100
+
+
+def test_a_listener_hears_what_a_new_version_has_changed(house: ViewHouse) -> None:
+    def fill(first: int, value: object) -> Any:
+        return lambda state, event, meta: state.update({f"{n:05}": value for n in range(first, first + 2_500)})
+
+    house.sell()
+    house.view(apply=fill(0, 1))
+    house.restart()
+    view, heard = house.view(apply=fill(2_000, 1), version=2), list[str]()
+    view.on("change", heard.extend)
+    house.settle(view)
+
+    assert heard == [f"{n:05}" for n in (*range(2_000), *range(2_500, 4_500))]
 
 
 def test_other_types_fold_anew(house: ViewHouse) -> None:
