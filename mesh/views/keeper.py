@@ -391,6 +391,8 @@ class ViewKeeper(LoopActor):
         row |= {"behind": max(0, unfolded, int(self._idle is None))}  # it waits for a rewind, as a rule
         row |= shown.shown() if shown is not None else {}
         row["rebuild"] = None if fold is None or fold is self._answering else fold.shown() | {"of": fold.added}
+        if row["rebuild"] is not None:
+            row["digest"] = None  # that of another version, as a rule
         row["error"] = None if stop is None else stop.shown
         row["store_error"] = self._disks.error or None
         return row

@@ -393,10 +393,11 @@ def test_a_new_version_folds_anew_while_the_old_state_answers(house: ViewHouse) 
         state[event["item"]] = state.get(event["item"], 0) + 2 * event["change"]
 
     view = house.view(apply=twice, version=2)
-    assert (view["apple"], house.row()["rebuild"]["of"]) == (-50, 50)
+    assert (view["apple"], house.row()["rebuild"]["of"], house.row()["digest"]) == (-50, 50, None)
     house.settle(view)
 
     assert (view["apple"], house.row()["rebuild"], house.row()["version"]) == (-100, None, 2)
+    assert house.row()["digest"] == view.digest()
     house.restart()
     assert house.view(apply=twice, version=2)["apple"] == -100
 
