@@ -204,11 +204,15 @@ def test_an_event_without_channels_goes_to_the_clients_of_its_writer_alone(house
 
 @pytest.mark.parametrize("channels", ["stock/apple", [], [7], {"stock/apple": 1}, None])
 def test_channels_that_are_no_list_of_text_are_none(house: House, channels: Any) -> None:
-    node = house.start(channels={"stock/:item": nothing})
+    node = house.start(
+        channels={"stock/:item": nothing}, in_map=lambda event, meta, user: (event, {**meta, "channels": channels})
+    )
     client = house.enter(TAB)
     subscribe(client, **STOCK)
 
-    node.log.add({"type": "odd"}, {"channels": channels}).get(5)
+    house.enter("bob").add(1, "odd")
+    ((_, meta),) = node.log.each()
+    node.log.undo(meta).get(5)
     node.log.add({"type": "apple"}, APPLES).get(5)
 
     assert client.take(2)[1:] == ["apple"]
