@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
+from threading import Lock
 from typing import Any
 
 from mesh.actors.log_proxy import NOT_OPEN, LogClosedError, LogProxy
@@ -69,6 +70,8 @@ class Follower:
         """The `added` up to which all was looked at."""
         self._page: deque[Entry] = deque()
         """What was read, and not given yet."""
+        self._asks = Lock()
+        """Held by the loop that waits for the next page."""
         self._awaited: Later[Page | None] | None = None
         self._loop: Any = None
         """That of the log, once it is known."""
@@ -133,8 +136,10 @@ class Follower:
         """The next page, or None where it is time to look again.
 
         Listeners stand only while it is awaited, so an iteration that is left or cancelled leaves nothing behind; and what
-        came for it is not taken, but read again.
+        came for it is not taken, but read again. Raises RuntimeError if another loop waits.
         """
+        if not self._asks.acquire(blocking=False):
+            raise RuntimeError("another loop goes over this follower already: call `follow` once for each loop")
         awaited = self._awaited = Later[Page | None]()
         undos = [self._log.on(event, partial(_settle, awaited)) for event in ("change", "run")]
         try:
@@ -152,6 +157,7 @@ class Follower:
             self._awaited = None
             for undo in undos:
                 undo()
+            self._asks.release()
 
     def _read(self, log: RunLog) -> Later[Page]:
         """Called in a turn of the log."""

@@ -27,7 +27,7 @@ from mesh.listening import Open, check_free, check_open, listen_notices, where_t
 from mesh.membership.actions import Notice
 from mesh.membership.diagnosis.links import LinkRow
 from mesh.membership.status import Status, in_application
-from mesh.node_log import NodeLog, checked
+from mesh.node_log import NodeLog
 from mesh.node_resources import NodeResources
 from mesh.notices import log_notice, start_notices
 from mesh.settings.config import ONLY_HERE, WAIT_SECONDS, parse_address
@@ -38,7 +38,7 @@ from mesh.trust.new_mesh import ShowCode
 from mesh.views.state import Apply
 from mesh.views.view import View
 from peers.clock import Undo
-from peers.emitter import Emitter
+from peers.emitter import Emitter, checked
 from peers.later import Later
 from peers.limits import Limits
 from peers.roles.run_peer import RunPeerSync

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Unpack, cast, overload
 
@@ -10,6 +9,7 @@ from mesh.actors.log_proxy import LogProxy
 from mesh.errors import MeshError
 from mesh.log_walks import EventWalk, Follower
 from peers.clock import Undo
+from peers.emitter import checked
 from peers.events.created import Created
 from peers.events.entry import Entry, EventMeta, encode_diff
 from peers.events.reasons import DEFAULT_REASON
@@ -147,7 +147,7 @@ class NodeLog:
 
         `after` is the last entry of the page before, or its meta: with `reverse`, the page has what comes before that. The
         others are as in `each`. A page with fewer than `limit` entries is the last one. Fails with ValueError for what is no
-        Moment and no list of types, or StoreError.
+        Moment, no list of types, no order or no limit, or StoreError.
         """
         return self._log.request(
             lambda log: log.each(
@@ -220,8 +220,8 @@ class NodeLog:
         The loop ends without an exception after `close()`, which any thread may call, and when the node stops. It can be left,
         as by `break`, and a further loop over the same object goes on with the next event. While the log restarts after a
         failure it waits. Raises ValueError for what is no list of types; the iteration raises ValueError for what is no Moment
-        or is after the end of this log, StoreError where no node runs or the disk cannot be read, and MeshError in a forked
-        process. One loop at a time may use it.
+        or is after the end of this log, StoreError where no node runs or the disk cannot be read, MeshError in a forked
+        process, and RuntimeError while another loop goes over the same object.
         """
         return Follower(self._log, self.check, since, read_types(types))
 
@@ -293,12 +293,3 @@ class NodeLog:
             )
         names = DEFAULT_REASON if reasons is None else reasons
         return self._log.request_in_order(lambda log: log.clean(reasons=names, before=before))
-
-
-def checked(event: str, known: set[str], listener: Callable[..., Any]) -> str:
-    """`event`, if it is known and `listener` fits. Raises ValueError or TypeError."""
-    if event not in known:
-        raise ValueError(f"there is no event {event!r} here: take one of {', '.join(sorted(known))}")
-    if inspect.iscoroutinefunction(listener):
-        raise TypeError("a listener must be a plain function, called on the loop: let it start a task of yours")
-    return event

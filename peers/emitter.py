@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -87,3 +88,12 @@ class _Listening:
             self.listener = None
             if self.others is not None:
                 self.others.remove(self)
+
+
+def checked(event: str, known: set[str], listener: Callable[..., Any]) -> str:
+    """`event`, if it is known and `listener` fits. Raises ValueError or TypeError."""
+    if event not in known:
+        raise ValueError(f"there is no event {event!r} here: take one of {', '.join(sorted(known))}")
+    if inspect.iscoroutinefunction(listener):
+        raise TypeError("a listener must be a plain function, called on the loop: let it start a task of yours")
+    return event

@@ -69,7 +69,7 @@ SIGNATURES: dict[type, tuple[str, ...]] = {
     ),
     View: (
         "get(key, default=None)",
-        "items(*, prefix='', limit=1000, after=None)",
+        "items(*, prefix='', limit=None, after=None)",
         "digest()",
         "after(event=None)",
         "on(event, listener)",

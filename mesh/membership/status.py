@@ -90,8 +90,8 @@ class Status(LogStatus, LogFigures):
     - `has_recovery_file`: whether the recovery code of the mesh is still in a file of the home: it has to be put away
     - of a row of `views`: `place`, the time and `created` of the last event that is folded; `behind`, how many events of the
       log it has not looked at; `folded_without`, how many were cleaned before it could, here or at other nodes; `rebuild`,
-      how far the state is that will answer in place of this one; `digest`, that of `View.digest`, of the state that answers
-      (None while too much of it is not on the disk yet); `error`, why it has stopped; `store_error`, what its disk says
+      how far the state is that will answer in place of this one; `digest`, that of `View.digest` (None during a rebuild, and
+      while too much of it is not on the disk yet); `error`, why it has stopped; `store_error`, what its disk says
     - `other_meshes`: number of other meshes that announce themselves on this network
     - of a row of `peers`: `since_ms`, when its `state` began; `reason`, why it is not connected, or takes no events of others,
       else empty; `behind`, how many of our events it lacks, also those that were cleaned since (None if it never greeted);

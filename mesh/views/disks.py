@@ -72,6 +72,15 @@ class Disks:
         view, entries, changed = fold.number, cleaned.unwritten(), fold.changed
         self._write(lambda store: store.note(view, entries, changed), lambda _: None)
 
+    def clear(self) -> None:
+        """Delete states that are not needed any more, little by little."""
+
+        def on_cleared(done: Later[bool]) -> None:
+            if done.exception is None and done.result():
+                self.clear()
+
+        self.ask_views(lambda store: store.clear_some()).then(on_cleared)
+
     def _write(self, work: Callable[[ViewStore], T], then: Callable[[T], None]) -> None:
         flushed = self.flushed = Later[None]()
 

@@ -60,7 +60,7 @@ class Fold:
         self.types = None if progress.types is None else frozenset(progress.types)
         """Those of this view; None: all but UNDO."""
         self._apply = apply
-        self._state = ViewState(self.layers.read_for_fold, self.layers.keys_after)
+        self._state = ViewState(self.layers.read_for_fold, self.layers.all_keys)
         self._due = max(progress.due, progress.folded)
         """How many events are to be folded by now, and those that are waiting or ahead of a walk."""
 
@@ -83,6 +83,11 @@ class Fold:
     def next_entry(self) -> Entry:
         """The first of them, while there are `waiting` ones."""
         return self._todo.entry(self._at)
+
+    @property
+    def last_key(self) -> Any:
+        """The key that the last call of `apply` came to last; None: there is none."""
+        return self._state.last_key
 
     @property
     def next_place(self) -> Place | None:

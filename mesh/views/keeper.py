@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from asyncio import CancelledError
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +19,6 @@ from mesh.views.state import Apply
 from mesh.views.store import ViewDisk, ViewStore
 from mesh.views.view import ShownState, ViewStop
 from peers.clock import Clock, Undo
-from peers.events.entry import Entry
 from peers.later import Later
 from peers.log.run_log import RunCommit
 from peers.stores.store import Place, StoreError
@@ -30,7 +30,9 @@ FOLD_EVENTS = 2_000
 """A turn of a fold ends after one or the other."""
 EVENTS_BETWEEN_LOOKS = 50
 MAX_BETWEEN_LOOKS = 400
-"""Events between two looks at the clock: twice as many after each look, in the first quarter of the turn."""
+"""Events between two looks at the clock: as many as took FIRST_LOOK_MS in the turn before, at most the first number; twice
+as many after each look, in the first quarter of the turn."""
+FIRST_LOOK_MS = 0.5
 FOLD_AFTER_MS = 3.0
 """Between a commit of the log and its fold where no caller waits for that: what is added meanwhile goes to the disk first."""
 FOLD_EVERY_MS = 50.0
@@ -81,6 +83,8 @@ class ViewKeeper(LoopActor):
         """While there is nothing to do."""
         self._is_closing = False
         self._since_flush = 0
+        self._pace = 1
+        """Events before the first look at the clock in a turn: `apply` may be slow."""
         self._undo_wake: Undo | None = None
         self._rested_ms = 0.0
         """When all was folded last."""
@@ -93,6 +97,7 @@ class ViewKeeper(LoopActor):
         self._waiters: list[tuple[int, Place | None, Later[None]]] = []
         self._opened: Later[None] = Later()
         shown.status = self._status
+        shown.why_not = f"the view {name!r} is being opened"
 
     # What is asked of it
 
@@ -141,7 +146,7 @@ class ViewKeeper(LoopActor):
 
     def on_stop(self) -> None:
         self._end("this node is not running")
-        self._shown.layers, self._shown.why_not = None, "this node is not running"
+        self._shown.layers, self._shown.why_not = None, f"the view {self._wanted.name!r}: this node is not running"
 
     def on_failure(self, exception_type: Any, exception_value: Any, _: Any) -> None:
         why = f"{exception_type.__name__}: {exception_value}"
@@ -231,11 +236,11 @@ class ViewKeeper(LoopActor):
 
     def _fold_some(self, fold: Fold) -> None:
         clock = self._clock
-        until = clock.elapsed_ms() + FOLD_MS
+        until, rest_ms = clock.elapsed_ms() + FOLD_MS, FOLD_MS
         keys: dict[str, None] | None = {} if self._shown.emitter.has_listeners("change") else None
         is_hidden, before = fold.is_rewound, fold.folded
+        left, step = FOLD_EVENTS, self._pace
         try:
-            left, step = FOLD_EVENTS, EVENTS_BETWEEN_LOOKS
             while fold.waiting and left > 0:
                 fold.fold_some(step, keys)
                 left -= step
@@ -244,8 +249,11 @@ class ViewKeeper(LoopActor):
                     break
                 if rest_ms > FOLD_MS * 3 / 4:
                     step = min(2 * step, MAX_BETWEEN_LOOKS)
-        except Exception as error:  # noqa: BLE001 - of the application: it stops this view alone
-            self._stop_at(fold.next_entry, error)
+        except (Exception, SystemExit, CancelledError) as error:  # noqa: BLE001 - of the application: it stops this view alone
+            self._stop_at(fold, error)
+        self._pace = min(
+            EVENTS_BETWEEN_LOOKS, max(1, int(FIRST_LOOK_MS * (FOLD_EVENTS - left) / max(FOLD_MS - rest_ms, 0.001)))
+        )
         self._since_flush += fold.folded - before
         shown = fold.settle(is_sure=self._feed.is_applied)
         self._tell(fold, shown if is_hidden else list(keys or ()))
@@ -272,9 +280,13 @@ class ViewKeeper(LoopActor):
         """All is folded."""
         self._tell(fold, fold.settle(is_sure=self._feed.is_applied))
         if fold is not self._answering:
+            before = self._answering
             await self._disks.flushed
             self._flush(is_complete=True)
             await self._disks.flushed
+            if before is not None:
+                await self._shown.tell_changes(before.layers, self._turn)
+            self._disks.clear()
             return
         if not self._opened.is_done:
             self._opened.set(None)
@@ -296,16 +308,7 @@ class ViewKeeper(LoopActor):
             self._flushed_ms = self._clock.elapsed_ms()  # it has nothing yet that would be missed
         if self._answering not in (None, fold) and not self._opened.is_done:
             self._opened.set(None)  # it answers with what it had
-        self._clear_some()
-
-    def _clear_some(self) -> None:
-        """Delete states that are not needed any more, little by little."""
-
-        def on_cleared(done: Later[bool]) -> None:
-            if done.exception is None and done.result() and not self._is_closing:
-                self._clear_some()
-
-        self._disks.ask_views(lambda store: store.clear_some()).then(on_cleared)
+        self._disks.clear()
 
     def _flush_later(self) -> None:
         fold = self._fold
@@ -337,7 +340,6 @@ class ViewKeeper(LoopActor):
         def then() -> None:
             if is_complete:
                 self._answering, self._shown.layers = fold, fold.layers
-                self._clear_some()
             if fold.is_changed:
                 self._flush_later()
 
@@ -346,8 +348,8 @@ class ViewKeeper(LoopActor):
 
     # Who waits
 
-    def _stop_at(self, entry: Entry, error: Exception) -> None:
-        self._shown.stop = ViewStop.at(self._wanted.name, entry, error)
+    def _stop_at(self, fold: Fold, error: BaseException) -> None:
+        self._shown.stop = ViewStop.at(self._wanted.name, fold.next_entry, fold.last_key, error)
         LOG.error("%s", self._shown.stop.sentence, exc_info=error)
         if self._answering is None:
             self._shown.why_not = self._shown.stop.sentence
@@ -385,11 +387,12 @@ class ViewKeeper(LoopActor):
         last = self._log.state.last_added if self._log.is_open else 0
         stop = self._shown.stop
         row: dict[str, Any] = {"name": self._wanted.name, "version": self._wanted.version, "types": self._wanted.types}
-        waits = self._idle is None  # for a rewind, as a rule
         unfolded = last if shown is None else last - shown.added + shown.waiting
-        row |= {"behind": max(0, unfolded, int(waits))}
+        row |= {"behind": max(0, unfolded, int(self._idle is None))}  # it waits for a rewind, as a rule
         row |= shown.shown() if shown is not None else {}
         row["rebuild"] = None if fold is None or fold is self._answering else fold.shown() | {"of": fold.added}
+        if row["rebuild"] is not None:
+            row["digest"] = None  # that of another version, as a rule
         row["error"] = None if stop is None else stop.shown
         row["store_error"] = self._disks.error or None
         return row

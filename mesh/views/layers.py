@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, cast
 
 from mesh.forking import work_lock
@@ -71,12 +72,12 @@ class Layers:
             return shadow[key]
         return self._read(key)
 
-    def keys_after(self, after: str) -> Iterator[str]:
-        """All keys after one, in order, for the next fold."""
+    def all_keys(self) -> Iterator[str]:
+        """All keys, in order, for the next fold."""
         shadow = self.shadow or {}
-        news = sorted(key for key, compact in shadow.items() if compact is not None and key > after)
+        news = sorted(key for key, compact in shadow.items() if compact is not None)
         at = 0
-        for key, _ in self._pairs(after, None):
+        for key, _ in self._pairs("", None):
             while at < len(news) and news[at] < key:
                 yield news[at]
                 at += 1
@@ -145,22 +146,26 @@ class Layers:
         with self.lock:
             return self._read(key)
 
-    def page(self, prefix: str, after: str | None, limit: int) -> list[tuple[str, Any]]:
-        """Up to `limit` keys that begin with `prefix` and come after one, in order, with their values."""
-        before = _after_all(prefix)
+    def page(self, prefix: str, after: str | None, limit: int | None) -> list[tuple[str, Any]]:
+        """Up to `limit` keys, or all, that begin with `prefix` and come after one, in order, with their values."""
+        first = prefix if after is None else max(prefix, _next(after))
         found: list[tuple[str, Any]] = []
-        if not prefix or (after is not None and after >= prefix):
-            start = after or ""
-        else:
-            start = prefix
-            if limit > 0 and (after is None or after < prefix) and (own := self.read(prefix)) is not None:
-                found.append((prefix, value_of(own)))
         with self.lock:
-            for key, compact in self._pairs(start, before):
-                if len(found) >= limit:
+            for key, compact in self._pairs(first, _after_all(prefix)):
+                if limit is not None and len(found) >= limit:
                     break
                 found.append((key, value_of(compact)))
         return found
+
+    def changes_to(self, other: Layers) -> Iterator[list[str]]:
+        """The keys that have another value in `other`, in order, by pages; neither may change meanwhile."""
+        first: str | None = ""
+        while first is not None:
+            one, two = self._some(first), other._some(first)
+            last = min((max(page) for page in (one, two) if len(page) == PAGE_KEYS), default=None)
+            keys = [key for key in one.keys() | two.keys() if last is None or key <= last]
+            yield sorted(key for key in keys if is_other(one.get(key), two.get(key)))
+            first = None if last is None else _next(last)
 
     def digest(self) -> str:
         """Of all that readers see, in 64 hexadecimal digits."""
@@ -176,6 +181,12 @@ class Layers:
         return self.digest() if len(self._top.news) + len(self._flushing.news) <= DIGEST_KEYS else None
 
     # Parts
+
+    def _some(self, first: str) -> dict[str, Compact]:
+        """PAGE_KEYS keys from one on, or all that there are."""
+        with self.lock:
+            pairs = islice(self._pairs(first, None), PAGE_KEYS)
+            return {key: compacted(compact) if type(compact) is bytes else compact for key, compact in pairs}
 
     def _read(self, key: str) -> Compact:
         found: Any = self._top.news.get(key, _ABSENT)
@@ -205,28 +216,33 @@ class Layers:
         while len(cache) > CACHED_KEYS or self._cache_bytes > CACHED_BYTES:
             self._cache_bytes -= _size(cache.pop(next(iter(cache))))
 
-    def _pairs(self, after: str, before: str | None) -> Iterator[tuple[str, Compact]]:
-        """Keys with their values, in order."""
+    def _pairs(self, first: str, before: str | None) -> Iterator[tuple[str, Compact]]:
+        """Keys from one on and before another, in order, with their values, of which some may be JSON text that are plain."""
         while True:
-            page = self._store.page(self._view, after, before, PAGE_KEYS)
+            page = self._store.page(self._view, first, before, PAGE_KEYS)
             is_last = len(page) < PAGE_KEYS
-            end = before if is_last else page[-1][0] + "\0"
+            end = before if is_last else _next(page[-1][0])
             found: dict[str, Compact] = dict(page)
             for layer in (self._flushing, self._top):
                 for key, compact in layer.news.items():
-                    if key > after and (end is None or key < end):
+                    if key >= first and (end is None or key < end):
                         if compact is None:
                             found.pop(key, None)
                         else:
                             found[key] = compact
             yield from sorted(found.items())
-            if is_last:
+            if is_last or end is None:
                 return
-            after = page[-1][0]
+            first = end
 
 
 def _size(compact: Compact) -> int:
     return len(compact) if type(compact) is bytes else 0
+
+
+def _next(key: str) -> str:
+    """The first text after a key, which has no zero byte."""
+    return key + "\0"
 
 
 def _after_all(prefix: str) -> str | None:

@@ -76,18 +76,20 @@ class ViewState(MutableMapping[str, Any]):
     read or set costs nothing. A tuple that was set is read as a list by later calls.
     """
 
-    __slots__ = ("_keys_after", "_live", "_news", "_read", "_seen")
+    __slots__ = ("_keys", "_live", "_news", "_read", "_seen", "last_key")
 
-    def __init__(self, read: Callable[[str], Compact], keys_after: Callable[[str], Iterator[str]]) -> None:
-        """`read` gives values as of before a call, `keys_after` all keys after one, in order."""
+    def __init__(self, read: Callable[[str], Compact], keys: Callable[[], Iterator[str]]) -> None:
+        """`read` gives values as of before a call, `keys` all keys, in order."""
         self._read = read
-        self._keys_after = keys_after
+        self._keys = keys
         self._news: dict[str, Compact] = {}
         """Values that changed in earlier calls: some of those that `read` gives."""
         self._seen: dict[str, Compact] = {}
         """What `read` gave."""
         self._live: dict[str, Any] = {}
         """What was set, and what was read and may be changed inside."""
+        self.last_key: Any = None
+        """The key that the last call has read or set last, or whose value cannot be kept; None: it has come to none."""
 
     def fold(
         self,
@@ -115,6 +117,7 @@ class ViewState(MutableMapping[str, Any]):
             else:  # nearly always
                 meta = {"created": created, "time": time, "origin": origin}
             live.clear()
+            self.last_key = None
             waits = apply(self, event, meta)
             if waits is not None:
                 _run(waits)
@@ -140,11 +143,13 @@ class ViewState(MutableMapping[str, Any]):
                         changes.more += (old is None) - (new is None)
                         changes.size += len(new) if type(new) is bytes else 0
             except BaseException:
+                self.last_key = key
                 _take_back(changes, first, news)
                 raise
             add_count(len(keys) - first)
 
     def get(self, key: str, default: Any = None) -> Any:
+        self.last_key = key
         live = self._live
         if live and key in live:
             value = live[key]
@@ -164,6 +169,7 @@ class ViewState(MutableMapping[str, Any]):
         return isinstance(key, str) and self.get(key, _GONE) is not _GONE
 
     def __setitem__(self, key: str, value: Any) -> None:
+        self.last_key = key
         if not isinstance(key, str):
             check_key(key)
         self._live[key] = value
@@ -175,7 +181,7 @@ class ViewState(MutableMapping[str, Any]):
     def __iter__(self) -> Iterator[str]:
         added = sorted(key for key, value in self._live.items() if value is not _GONE and self._before(key) is None)
         at = 0
-        for key in self._keys_after(""):
+        for key in self._keys():
             while at < len(added) and added[at] < key:
                 yield added[at]
                 at += 1

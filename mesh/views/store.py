@@ -280,12 +280,12 @@ class ViewStore:
             row = reader.execute("SELECT value FROM state WHERE view = ? AND key = ?", (view, key)).fetchone()
             return None if row is None else row[0]
 
-    def page(self, view: int, after: str, before: str | None, limit: int) -> list[tuple[str, bytes]]:
-        """Up to `limit` keys after one and before another, in their order, with their texts."""
+    def page(self, view: int, first: str, before: str | None, limit: int) -> list[tuple[str, bytes]]:
+        """Up to `limit` keys from one on and before another, in their order, with their texts."""
         bound, values = ("", ()) if before is None else (" AND key < ?", (before,))
-        statement = f"SELECT key, value FROM state WHERE view = ? AND key > ?{bound} ORDER BY key LIMIT ?"
+        statement = f"SELECT key, value FROM state WHERE view = ? AND key >= ?{bound} ORDER BY key LIMIT ?"
         with self._read() as reader:
-            return reader.execute(statement, (view, after, *values, limit)).fetchall()
+            return reader.execute(statement, (view, first, *values, limit)).fetchall()
 
     # Parts
 

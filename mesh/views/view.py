@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
 
 from mesh.errors import MeshError
 from mesh.views.layers import Layers
 from mesh.views.values import value_of
 from peers.clock import Undo
-from peers.emitter import Emitter
+from peers.emitter import Emitter, checked
 from peers.events.entry import Entry
 from peers.later import Later
 from peers.log.draft import read_created
-from peers.stores.store import Place
+from peers.stores.store import Place, StoreError
 
 LOG = logging.getLogger(__name__)
-PAGE_ITEMS = 1_000
 TRACEBACK_PARTS = 8
 """Of a traceback, the last ones, in the status."""
+MAX_SAID = 1_000
+"""Characters of an error's text in the status, and of each part of its traceback."""
 
 
 class ViewStop(NamedTuple):
@@ -31,18 +33,20 @@ class ViewStop(NamedTuple):
     """What the status says of it."""
 
     @classmethod
-    def at(cls, name: str, entry: Entry, error: Exception) -> ViewStop:
-        """`apply` has raised an error for this event."""
-        kind, why = entry.event["type"], f"{type(error).__name__}: {error}"
-        created = list(entry.created)
+    def at(cls, name: str, entry: Entry, key: object, error: BaseException) -> ViewStop:
+        """`apply` has raised an error for this event, after it had come to this key."""
+        kind, why = entry.event["type"], _said(f"{type(error).__name__}: {error}")
+        created, said_key = list(entry.created), None if key is None else _said(str(key))
+        at_key = "" if said_key is None else f" at the key {said_key!r}"
         return cls(
-            f"the view {name!r} has stopped at the event {created} of type {kind!r}, of which its `apply` raised {why}; "
-            "correct it and start again, or call `retry()`",
+            f"the view {name!r} has stopped at the event {created} of type {kind!r}, of which its `apply` raised "
+            f"{why}{at_key}; correct it and start again, or call `retry()`",
             {
                 "created": created,
                 "type": kind,
+                "key": said_key,
                 "why": why,
-                "traceback": "".join(traceback.format_exception(error)[-TRACEBACK_PARTS:]),
+                "traceback": "".join(map(_said, traceback.format_exception(error)[-TRACEBACK_PARTS:])),
             },
         )
 
@@ -53,8 +57,8 @@ class ShownState:
     def __init__(self) -> None:
         self.layers: Layers | None = None
         """The state that answers; None: there is none yet, or no more."""
-        self.why_not = "this view is being opened"
-        """While there is none."""
+        self.why_not = ""
+        """While there is none: a sentence."""
         self.stop: ViewStop | None = None
         """Why the view has stopped; None while it folds."""
         self.emitter = Emitter()
@@ -67,6 +71,17 @@ class ShownState:
             self.emitter.emit("change", keys)
         except Exception:
             LOG.exception("a listener of a view failed")
+
+    async def tell_changes(self, before: Layers, turn: Callable[[], Awaitable[None]]) -> None:
+        """Tell them that other layers answer now than `before`; `turn` lets others have their turns."""
+        now = self.layers
+        if now is None or not self.emitter.has_listeners("change"):
+            return
+        with suppress(StoreError):
+            for keys in before.changes_to(now):
+                if keys:
+                    self.tell(keys)
+                await turn()
 
 
 class Folding(Protocol):
@@ -144,10 +159,14 @@ class View:
     def __len__(self) -> int:
         return self._layers.keys
 
-    def items(self, *, prefix: str = "", limit: int = PAGE_ITEMS, after: str | None = None) -> list[tuple[str, Any]]:
-        """Keys with their values, in the order of the keys: those that begin with `prefix`, at most `limit`.
+    __iter__: None = None
+    """Python would ask for the keys 0, 1, 2: `items` gives all."""
 
-        `after` is the last key of the page before. A page is of one moment; two pages may be of different ones.
+    def items(self, *, prefix: str = "", limit: int | None = None, after: str | None = None) -> list[tuple[str, Any]]:
+        """Keys with their values, in the order of the keys: those that begin with `prefix`, at most `limit`; None: all.
+
+        `after` is the last key of the page before. A page is of one moment; two pages may be of different ones. Folds wait
+        while a page is read: read a large state in pages.
         """
         return self._layers.page(prefix, after, limit)
 
@@ -186,13 +205,12 @@ class View:
 
     def on(self, event: str, listener: Callable[[list[str]], Any]) -> Undo:
         """Call `listener(keys)` on the node's loop after each change, with the keys that have other values; returns the undo.
+        It is called several times where another state takes the place of this one, as that of a new `version`.
 
         `event` is `change`. The listener must be a plain function that does not block; what it raises is logged. Raises
-        ValueError for another event.
+        ValueError for another event, and TypeError for a coroutine function.
         """
-        if event != "change":
-            raise ValueError(f"there is no event {event!r} here: take 'change'")
-        return self._shown.emitter.on(event, listener)
+        return self._shown.emitter.on(checked(event, {"change"}, listener), listener)
 
     def retry(self) -> Later[None]:
         """Go on after an error in `apply`, with the event that failed. Fails with MeshError if it fails again."""
@@ -202,5 +220,10 @@ class View:
     def _layers(self) -> Layers:
         layers = self._shown.layers
         if layers is None:
-            raise MeshError(f"the view {self.name!r}: {self._shown.why_not}")
+            raise MeshError(self._shown.why_not)
         return layers
+
+
+def _said(text: str) -> str:
+    """A text of an application, as a status has it: short, and JSON has no half of a surrogate pair."""
+    return text[:MAX_SAID].encode(errors="backslashreplace").decode()

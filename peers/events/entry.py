@@ -12,7 +12,7 @@ import msgspec
 from peers.events.created import MAX_MS, Created
 from peers.events.dot import Dot
 from peers.events.event_error import EventError, check_values, not_json
-from peers.events.reasons import Label, check_labels, labels, may_have_labels, with_kept
+from peers.events.reasons import Label, check_channels, check_labels, labels, may_have_labels, with_kept
 
 MAX_EVENT_BYTES = 256 * 1024
 MAX_EXTRA_BYTES = 16 * 1024
@@ -277,6 +277,7 @@ def encode_diff(diff: Any) -> bytes:
     fixed = sorted(READ_ONLY_META & diff.keys())
     if fixed:
         raise ValueError(f"the meta key {fixed[0]!r} is read-only: it cannot be changed once the event is in the log")
+    check_channels(diff)
     return _encode_meta(diff)
 
 

@@ -46,6 +46,13 @@ def check_labels(meta: dict[str, Any]) -> None:
         _check_label("keep_last", meta["keep_last"])
 
 
+def check_channels(meta: Mapping[str, Any]) -> None:
+    """Raise ValueError, with a sentence, for `channels` that no client can subscribe to. Other nodes may have sent such."""
+    channels = meta.get("channels", [])
+    if not isinstance(channels, (list, tuple)) or not all(isinstance(channel, str) for channel in channels):
+        raise ValueError(f"meta 'channels' must be a list of strings, not {channels!r}")
+
+
 def author_of(node_id: str) -> str:
     """Who wrote the events with this node id in `created`: the node, or the USER of a client's id, `USER` or `USER:...`."""
     return node_id if NODE_MARK in node_id else node_id.partition(":")[0]

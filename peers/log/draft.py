@@ -10,6 +10,7 @@ import msgspec
 
 from peers.events.created import MAX_MS, Created, check_created
 from peers.events.entry import RESERVED_META, Entry, encode_event, encode_events, encode_extra
+from peers.events.reasons import check_channels
 from peers.later import Later
 from peers.stores.keys import check_add_key
 from peers.stores.undo import read_undo_id, undo_event, undo_meta
@@ -60,6 +61,7 @@ def make_draft(event: Any, meta: Any = None, key: str | None = None) -> Draft:
     if time is not None and (not isinstance(time, int) or isinstance(time, bool) or not 0 <= time <= MAX_MS):
         raise ValueError(f"time must be a number of ms, not {time!r}")
     extra = {name: value for name, value in meta.items() if name not in {"created", "time"}}
+    check_channels(extra)
     if created is not None and not RESERVED_META.isdisjoint(extra):
         raise ValueError(
             f"this meta is of an event that is in a log: it has {min(RESERVED_META & extra.keys())!r}. To add the event anew, "

@@ -11,7 +11,7 @@ from peers.events.created import BEFORE_ALL, MAX_MS
 from peers.events.entry import Entry
 from peers.log.draft import read_created
 from peers.stores.event_types import EventTypes
-from peers.stores.store import Order, Place, WalkOptions
+from peers.stores.store import PAGE_EVENTS, Order, Place, WalkOptions
 
 Moment = Entry | Mapping[str, Any] | datetime | timedelta | int
 """An event (an entry or a meta), a date (local if it has no zone), ms since 1970, or an age before the clock's reading."""
@@ -65,13 +65,32 @@ class LogWalk(TypedDict, total=False):
 
 
 def read_walk(
-    now_ms: int, *, after: Any = None, since: Any = 0, before: Any = None, types: Any = None, **others: Any
+    now_ms: int,
+    *,
+    after: Any = None,
+    since: Any = 0,
+    before: Any = None,
+    types: Any = None,
+    order: Any = "created",
+    limit: Any = PAGE_EVENTS,
+    **others: Any,
 ) -> WalkOptions:
     """The options of `Store.each` for those of `Log.each`. Raises ValueError, with a sentence."""
+    if order not in ("created", "added"):
+        raise ValueError(f'the order of a walk is "created" or "added", not {order!r}')
+    if not isinstance(limit, int) or limit < 0:
+        raise ValueError(f"the limit of a page is a whole number of events, not {limit!r}")
     added, younger_than = read_since(since, now_ms)
     older_than = None if before is None else place_at(before, now_ms)
     bounds = {"since": added, "younger_than": younger_than, "older_than": older_than}
-    walk: Any = {"after": read_after(after), "types": read_types(types), **bounds, **others}
+    walk: Any = {
+        "after": read_after(after),
+        "types": read_types(types),
+        "order": order,
+        "limit": limit,
+        **bounds,
+        **others,
+    }
     options: WalkOptions = walk
     return options
 

@@ -34,7 +34,7 @@ def undo_meta(meta: Mapping[str, Any]) -> dict[str, Any]:
     But not the reason of `keep_last`, which later events of another writer may end.
     """
     reasons = [reason for reason in labels(meta, "reasons") if reason != meta.get("keep_last")]
-    given = {"reasons": reasons, "channels": meta.get("channels")}
+    given = {"reasons": reasons, "channels": labels(meta, "channels")}
     return {key: value for key, value in given.items() if value}
 
 

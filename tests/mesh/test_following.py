@@ -241,6 +241,21 @@ def test_close_ends_it_while_it_waits(node: Node) -> None:
     assert list(follower) == []
 
 
+def test_a_second_loop_over_a_follower_that_waits_is_refused(node: Node) -> None:
+    add(node, "a")
+    follower = node.log.follow()
+    reader = Reader(follower)
+    reader.has("a")
+
+    with pytest.raises(RuntimeError, match="call `follow` once for each loop"):
+        next(follower)
+
+    add(node, "b")
+    reader.has("ab")
+    follower.close()
+    reader.has_ended()
+
+
 def test_after_close_nothing_more_comes_of_what_was_read(node: Node) -> None:
     add(node, "a", "b")
     follower = node.log.follow()

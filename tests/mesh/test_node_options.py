@@ -41,6 +41,15 @@ def test_one_origin_and_one_host_may_stand_without_a_list(tmp_path: Path, option
 
 
 @pytest.mark.parametrize(
+    "options", [{"auth": "secret"}, {"may_undo": True}, {"channels": ["stock"]}, {"channels": {"stock/:item": []}}]
+)
+def test_what_is_no_function_is_refused_by_the_name_of_its_option(tmp_path: Path, options: dict[str, Any]) -> None:
+    (name,) = options
+    with pytest.raises(MeshError, match=f"`{name}` (is a function|has a function for each pattern)"):
+        Node("kitchen", home=tmp_path, clients="127.0.0.1:0", **options)
+
+
+@pytest.mark.parametrize(
     ("sentence", "in_python"),
     [
         ("leave --listen out, or give --listen :PORT", 'leave listen= out, or give listen=":PORT"'),

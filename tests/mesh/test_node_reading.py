@@ -105,3 +105,10 @@ def test_what_is_no_moment_and_no_event_is_refused(node: Node) -> None:
     for options in wrong:
         with pytest.raises(ValueError, match=r"a moment is|negative|a page goes on after"):
             node.log.page(**options).get()
+
+
+def test_what_is_no_order_and_no_limit_is_refused(node: Node) -> None:
+    wrong: list[dict[str, Any]] = [{"order": "time"}, {"order": None}, {"limit": -1}, {"limit": None}, {"limit": "5"}]
+    for options in wrong:
+        with pytest.raises(ValueError, match=r"the order of a walk is|the limit of a page is"):
+            node.log.page(**options).get()

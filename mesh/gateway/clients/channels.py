@@ -41,7 +41,12 @@ class Channels:
     """Patterns of channels as `stock/:item`, with the function for each: `:item` stands for one part between slashes."""
 
     def __init__(self, loads: Mapping[str, Load]) -> None:
-        """If several patterns fit a channel, the first one counts. Raises MeshError for a pattern that cannot be used."""
+        """If several patterns fit a channel, the first one counts. Raises MeshError for what cannot be used."""
+        given: object = loads
+        if not isinstance(given, Mapping) or not all(isinstance(one, str) and callable(given[one]) for one in given):
+            raise MeshError(
+                f'`channels` has a function for each pattern of channels, as in {{"stock/:item": load}}: it cannot be {given!r}'
+            )
         for pattern in loads:
             names = [part[1:] for part in pattern.split("/") if part.startswith(":")]
             if not pattern or len(set(names)) < len(names) or not all(name.isidentifier() for name in names):

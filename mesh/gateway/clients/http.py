@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,6 +46,8 @@ HOSTS_MS = 5_000
 BEARER = "Bearer "
 FORWARDED = frozenset(("forwarded", "x-forwarded-for", "x-real-ip", "via"))
 """Headers that proxies add."""
+FUNCTIONS = {"auth", "in_filter", "in_map", "out_filter", "out_map", "may_undo"}
+"""Options that are one each."""
 ADVICE = {
     "wrong-credentials": "it shows no token that holds for this user (`mesh token list` shows which do), or its id is none of "
     "a client: USER or USER:..., without ~",
@@ -80,6 +82,10 @@ class ClientGateway:
                 f"their way: {SECURE_DOOR}, or --clients-insecure, or open it at 127.0.0.1"
             )
         self._files = (cert, key)
+        given: Mapping[str, object] = options
+        for function in FUNCTIONS & given.keys():
+            if given[function] is not None and not callable(given[function]):
+                raise MeshError(f"`{function}` is a function, and cannot be {given[function]!r}")
         channels = options.get("channels")
         self._tls: ssl.SSLContext | None = None
         """While it is open, with certificate."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -130,7 +130,10 @@ class Subscriptions:
     def _on_loaded(self, entry: Entry, channel: str, found: MatchedChannel, done: Later[Any]) -> None:
         self.is_loading = False
         try:
-            events = [msgspec.Raw(encode_event(event)) for event in done.result()]
+            given = done.result()
+            if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
+                raise TypeError(f"it returned {type(given).__name__}, and not a list of events")
+            events = [msgspec.Raw(encode_event(event)) for event in given]
             size = sum([len(bytes(event)) for event in events])
             if size > MAX_LOAD_BYTES:
                 raise ValueError(
@@ -142,7 +145,12 @@ class Subscriptions:
         except Exception as error:
             self._marks.pop(channel, None)
             log.exception(
-                "channel %r: what it sends to %r is missing", found.pattern, self._session.user, exc_info=error
+                "channel %r: its function failed for %r, whose subscription is undone: %s: %s",
+                found.pattern,
+                self._session.user,
+                type(error).__name__,
+                error,
+                exc_info=error,
             )
             self._undo(entry, ERROR)
         else:

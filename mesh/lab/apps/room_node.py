@@ -16,19 +16,18 @@ from mesh.lab.apps.room_log import Guard, OnAdd, WatchedLog
 from mesh.lab.simulation.app_tasks import AppTasks
 from mesh.membership.actions import Notice
 from mesh.membership.status import Status
-from mesh.node_log import checked
 from mesh.settings.config import WAIT_SECONDS
 from mesh.views.state import Apply
 from mesh.views.view import ShownState, View
 from mesh.views.views import Views
 from peers.clock import Undo
-from peers.emitter import Emitter
+from peers.emitter import Emitter, checked
 from peers.later import Later
 
 T = TypeVar("T")
 
 MakeApp = Callable[[AppNode], Any]
-"""A function or coroutine function that starts an application on a node, and returns it."""
+"""A function that starts an application on a node, and returns it, or a coroutine or a Later of it."""
 
 
 class GuardedEmitter(Emitter):
@@ -114,7 +113,7 @@ class RoomNode(AppNode):
 
     async def _start_app(self, make: MakeApp) -> None:
         app = make(self)
-        self.app = await app if iscoroutine(app) else app
+        self.app = await app if iscoroutine(app) or isinstance(app, Later) else app
 
     def end(self) -> Later[None]:
         """Let the application hear `stop`, end its tasks, close the views. Fails with RuntimeError for a task that goes on."""

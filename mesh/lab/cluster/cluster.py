@@ -176,9 +176,9 @@ class Cluster(SimulatedFaultVerbs):
         None: that of the house; empty: they are open nodes, without certificates. `serve` has roles of your own by the port
         at which they listen, `dial` by the `room:port` that they dial.
 
-        `app` is a function or coroutine function. It gets the node, an AppNode, at each start of these rooms, also after a
-        crash, and returns its application, which is `room.app`. Tasks that it starts are cancelled when the room stops or
-        crashes. An error in its code fails the run.
+        `app` is a function or coroutine function, as `lambda node: node.view(...)` too. It gets the node, an AppNode, at each
+        start of these rooms, also after a crash, and returns its application, which is `room.app`. Tasks that it starts are
+        cancelled when the room stops or crashes. An error in its code fails the run.
 
         Raises ValueError for a room that runs, a name that is taken or given twice, and wrong `links`, `store`, `mesh` or
         `serve`; Violation if a node or its application does not start within STEP_SECONDS of virtual time; what `app` raised.

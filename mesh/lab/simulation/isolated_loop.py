@@ -14,7 +14,9 @@ class IsolatedLoop(asyncio.BaseEventLoop):
     """Refuses what reaches out of the process, or into another thread: each such call raises RuntimeError."""
 
     def run_in_executor(self, executor: Any, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
-        raise RuntimeError("the virtual loop has no threads: blocking work belongs behind Disk.run")
+        raise RuntimeError(
+            "the virtual loop has no threads: give an application what does its blocking work, and in the lab something else"
+        )
 
     async def getaddrinfo(self, *args: Any, **options: Any) -> NoReturn:
         self._refuse()
@@ -29,4 +31,6 @@ class IsolatedLoop(asyncio.BaseEventLoop):
         self._refuse()
 
     def _refuse(self) -> NoReturn:
-        raise RuntimeError("the virtual loop has no sockets: use the lab's network")
+        raise RuntimeError(
+            "the virtual loop has no sockets: give an application its connections, and in the lab something else"
+        )

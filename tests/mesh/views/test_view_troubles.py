@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from asyncio import CancelledError
 from typing import Any
 
 import pytest
@@ -29,6 +31,7 @@ def test_a_value_that_json_has_not_stops_the_view_with_its_path(house: ViewHouse
 
     with pytest.raises(MeshError, match=why):
         house.wait(view.after(house.sell()))
+    assert house.row()["error"]["key"] == "a"
 
 
 @pytest.mark.parametrize("key", [5, None, "\ud800", "x" * 1_025, "a\0b"])
@@ -38,6 +41,20 @@ def test_a_key_that_is_no_short_text_stops_the_view(house: ViewHouse, key: Any) 
     with pytest.raises(MeshError, match="has stopped at the event"):
         house.wait(view.after(house.sell()))
     assert state_of(view) == {}
+    json.dumps(house.row(), ensure_ascii=False).encode()
+
+
+@pytest.mark.parametrize("error", [CancelledError(), SystemExit(3), ValueError("\ud800" * 5_000)])
+def test_an_error_of_any_kind_stops_a_view_and_is_said_in_a_short_text(house: ViewHouse, error: BaseException) -> None:
+    def apply(state: Any, event: Any, meta: Any) -> None:
+        raise error
+
+    view, other = house.view(apply=apply), house.view("other")
+
+    with pytest.raises(MeshError, match=f"raised {type(error).__name__}"):
+        house.wait(view.after(house.sell()))
+    assert house.settle(other)["apple"] == -1
+    assert len(json.dumps(house.row(), ensure_ascii=False).encode()) < 20_000
 
 
 def test_an_error_in_apply_stops_that_view_alone(house: ViewHouse) -> None:
@@ -54,7 +71,8 @@ def test_an_error_in_apply_stops_that_view_alone(house: ViewHouse) -> None:
         house.settle(stock)
     assert house.settle(other)["n"] == 3
     error = house.row()["error"]
-    assert (error["created"], error["type"], error["why"]) == (list(bad["created"]), "sold", "KeyError: 'change'")
+    assert (error["created"], error["type"], error["key"]) == (list(bad["created"]), "sold", "apple")
+    assert error["why"] == "KeyError: 'change'"
     assert 'state[event["item"]]' in error["traceback"]
     assert (stock["apple"], stock.error) == (5, f"the view {stock.error.partition(' ')[2].partition(' ')[2]}")
     assert house.row("other")["error"] is None
@@ -143,7 +161,7 @@ def test_an_error_while_a_view_is_folded_first_leaves_no_state_to_read(house: Vi
     house.add({"type": "sold"})
     view = house.view()
 
-    with pytest.raises(MeshError, match="has stopped at the event"):
+    with pytest.raises(MeshError, match=r"^the view 'stock' has stopped at the event"):
         view["apple"]
 
 

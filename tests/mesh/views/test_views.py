@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -42,6 +44,20 @@ def test_events_that_keep_coming_are_folded_together_unless_somebody_waits(house
     house.wait(house.log.add_batch([({**SALE, "change": 1}, None)] * FOLD_BACKLOG))
     house.pass_seconds(0.01)
     assert view["apple"] == 4 + FOLD_BACKLOG
+
+
+def test_a_slow_apply_has_short_turns_too(house: ViewHouse) -> None:
+    turns: list[int] = []
+
+    def apply(state: Any, event: Any, meta: Any) -> None:
+        turns.append(house.loop.turns)
+        house.loop._now += 0.002  # it takes 2 ms
+
+    house.wait(house.log.add_batch([(SALE, None)] * 30))
+    house.view(apply=apply)
+
+    assert len(turns) == 30
+    assert max(Counter(turns).values()) == 2  # turns of 4 ms
 
 
 def test_what_the_log_has_is_in_a_view_that_is_opened(house: ViewHouse) -> None:
@@ -140,6 +156,32 @@ def test_pages_are_the_same_before_and_after_a_flush(house: ViewHouse) -> None:
     assert before[1:] == ([("\ud7ff", -1)], [("\U0010ffff", -1)])
     assert [key for key, _ in view.items()] == ["b", "c", "d", "\ud7ff", "\U0010ffff"]
     assert before[0] == [pair for pair in view.items() if pair[0] != "c"]
+
+
+def test_items_are_all_unless_a_limit_is_given(house: ViewHouse) -> None:
+    view = house.view(apply=lambda state, event, meta: state.update({f"{n:04}": n for n in range(1_500)}))
+    house.sell()
+    house.settle(view)
+
+    assert [value for _, value in view.items()] == list(range(1_500))
+    assert len(view.items(limit=1_200)) == 1_200
+    with pytest.raises(TypeError, match="'View' object is not iterable"):
+        dict(view)  # type: ignore[call-overload]
+
+
+def test_the_empty_key_is_one_like_any(house: ViewHouse) -> None:
+    def apply(state: Any, event: Any, meta: Any) -> None:
+        state[event["item"]] = list(state)
+
+    view = house.view(apply=apply)
+    for item in "b", "", "a":
+        house.sell(item)
+    expected = [("", ["b"]), ("a", ["", "b"]), ("b", [])]
+
+    assert house.settle(view).items() == view.items(prefix="") == expected
+    assert view.items(after="") == expected[1:]
+    house.restart()
+    assert house.view(apply=apply).items() == expected
 
 
 def test_what_a_reader_gets_is_a_copy(house: ViewHouse) -> None:
@@ -261,8 +303,10 @@ def test_a_listener_hears_which_keys_have_other_values(house: ViewHouse) -> None
     house.settle(view)
 
     assert heard == [["apple"], ["pear"]]
-    with pytest.raises(ValueError, match="there is no event 'event' here: take 'change'"):
+    with pytest.raises(ValueError, match="there is no event 'event' here: take one of change"):
         view.on("event", print)
+    with pytest.raises(TypeError, match="a listener must be a plain function"):
+        view.on("change", asyncio.sleep)
 
 
 def test_an_event_that_is_undone_is_taken_back(house: ViewHouse) -> None:
@@ -349,12 +393,27 @@ def test_a_new_version_folds_anew_while_the_old_state_answers(house: ViewHouse) 
         state[event["item"]] = state.get(event["item"], 0) + 2 * event["change"]
 
     view = house.view(apply=twice, version=2)
-    assert (view["apple"], house.row()["rebuild"]["of"]) == (-50, 50)
+    assert (view["apple"], house.row()["rebuild"]["of"], house.row()["digest"]) == (-50, 50, None)
     house.settle(view)
 
     assert (view["apple"], house.row()["rebuild"], house.row()["version"]) == (-100, None, 2)
+    assert house.row()["digest"] == view.digest()
     house.restart()
     assert house.view(apply=twice, version=2)["apple"] == -100
+
+
+def test_a_listener_hears_what_a_new_version_has_changed(house: ViewHouse) -> None:
+    def fill(first: int, value: object) -> Any:
+        return lambda state, event, meta: state.update({f"{n:05}": value for n in range(first, first + 2_500)})
+
+    house.sell()
+    house.view(apply=fill(0, 1))
+    house.restart()
+    view, heard = house.view(apply=fill(2_000, 1), version=2), list[str]()
+    view.on("change", heard.extend)
+    house.settle(view)
+
+    assert heard == [f"{n:05}" for n in (*range(2_000), *range(2_500, 4_500))]
 
 
 def test_other_types_fold_anew(house: ViewHouse) -> None:

@@ -268,6 +268,8 @@ def test_a_read_only_key_of_meta_is_refused(log: PairLog, key: str) -> None:
 @pytest.mark.parametrize(
     ("diff", "sentence"),
     [
+        ({"channels": "stock/apple"}, "'channels' must be a list of strings, not 'stock/apple'"),
+        ({"channels": [7]}, "'channels' must be a list of strings"),
         ({"reasons": "r"}, "'reasons' must be a list of strings"),
         ({"reasons": [1]}, "'reasons' takes strings, not 1"),
         ({"k": object()}, 'meta."k". is an object: give'),
@@ -308,6 +310,7 @@ def test_a_walk_sees_changed_meta_of_recent_events(log: PairLog) -> None:
     ("meta", "sentence"),
     [
         ({"reasons": "r"}, "'reasons' must be a list of strings, not 'r'"),
+        ({"channels": "stock/apple"}, "'channels' must be a list of strings, not 'stock/apple'"),
         ({"reasons": [""]}, "'reasons': a name has 1 to"),
         ({"reasons": ["r"] * (MAX_REASONS + 1)}, "and at most 32 are taken"),
         ({"indexes": [1]}, "'indexes' takes strings, not 1"),

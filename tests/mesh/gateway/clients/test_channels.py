@@ -204,11 +204,15 @@ def test_an_event_without_channels_goes_to_the_clients_of_its_writer_alone(house
 
 @pytest.mark.parametrize("channels", ["stock/apple", [], [7], {"stock/apple": 1}, None])
 def test_channels_that_are_no_list_of_text_are_none(house: House, channels: Any) -> None:
-    node = house.start(channels={"stock/:item": nothing})
+    node = house.start(
+        channels={"stock/:item": nothing}, in_map=lambda event, meta, user: (event, {**meta, "channels": channels})
+    )
     client = house.enter(TAB)
     subscribe(client, **STOCK)
 
-    node.log.add({"type": "odd"}, {"channels": channels}).get(5)
+    house.enter("bob").add(1, "odd")
+    ((_, meta),) = node.log.each()
+    node.log.undo(meta).get(5)
     node.log.add({"type": "apple"}, APPLES).get(5)
 
     assert client.take(2)[1:] == ["apple"]
@@ -261,21 +265,24 @@ def test_an_error_in_load_is_logged_undoes_that_subscription_and_ends_nothing_el
     def broken(user: str, params: Mapping[str, str]) -> Events:
         raise KeyError(params["item"])
 
-    node = house.start(
-        channels={"broken/:item": broken, "odd/:item": lambda user, params: [{}], "stock/:item": nothing}
-    )
+    wrong: dict[str, Any] = {"odd": [{}], "none": None, "one": {"type": "stock"}}
+    loads: dict[str, Any] = {name: lambda user, params, name=name: wrong[name] for name in wrong}
+    node = house.start(channels={"broken/:item": broken, **loads, "stock/:item": nothing})
     client = house.enter(TAB)
     subscribe(client, 1, **STOCK)
 
-    for n, channel in enumerate(("broken/apple", "odd/apple"), 2):
+    for n, channel in enumerate(("broken/apple", *wrong), 2):
         (undone,) = subscribe(client, n, channel=channel)
         assert (undone["type"], undone["reason"]) == ("logux/undo", "error")
     node.log.add({"type": "apple"}, APPLES).get(5)
 
-    assert client.take(4)[3:] == ["apple"]
+    assert client.take(6)[5:] == ["apple"]
+    undone_because = "its function failed for 'ada', whose subscription is undone"
     assert [line.getMessage() for line in caplog.records if "channel" in line.getMessage()] == [
-        "channel 'broken/:item': what it sends to 'ada' is missing",
-        "channel 'odd/:item': what it sends to 'ada' is missing",
+        f"channel 'broken/:item': {undone_because}: KeyError: 'apple'",
+        f"channel 'odd': {undone_because}: EventError: an event needs a `type` that is a string",
+        f"channel 'none': {undone_because}: TypeError: it returned NoneType, and not a list of events",
+        f"channel 'one': {undone_because}: TypeError: it returned dict, and not a list of events",
     ]
 
 

@@ -91,6 +91,18 @@ def test_an_application_may_be_started_by_a_coroutine() -> None:
         assert kitchen.app == study.app == "2 events"
 
 
+def test_an_application_may_be_a_view() -> None:
+    def apply(state: Any, event: Any, meta: Any) -> None:
+        state["events"] = state.get("events", 0) + 1
+
+    with Cluster(7) as cluster:
+        (kitchen,) = cluster.start("kitchen", app=lambda node: node.view("count", apply))
+        kitchen.log.add({"type": "milk"})
+        cluster.settle("counted")
+
+        assert kitchen.app["events"] == 1
+
+
 def test_a_story_calls_an_application_and_waits_in_virtual_time() -> None:
     with Cluster(7) as cluster:
         kitchen, study = cluster.start("kitchen", "study", app=clerk)
