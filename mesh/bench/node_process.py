@@ -17,6 +17,7 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from hashlib import sha256
+from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -115,12 +116,15 @@ class Worker:
         self._changed = asyncio.Event()
         self._used_before = _cpu_seconds()
         self._latencies: list[tuple[float, float]] = []
+        self._pacing: asyncio.Task[list[float]]
+        self._pace_ends = inf
         self._lines = _Lines()
         logging.getLogger().addHandler(self._lines)
         logging.getLogger(LOGGER).setLevel(logging.INFO)
         self.commands: dict[str, Callable[..., Awaitable[Answer]]] = {
             "add": self.add,
             "pace": self.pace,
+            "end_pace": self.end_pace,
             "wait": self.wait,
             "listen": self.listen,
             "latencies": self.latencies,
@@ -148,15 +152,25 @@ class Worker:
         await asyncio.gather(*(lane() for _ in range(in_flight)))
         return {"began": began, "at": time.monotonic()}
 
-    async def pace(self, *, events: int, every_ms: float) -> Answer:
-        """Add one event every `every_ms`; each says when it was added. `sent` has these times."""
-        due, sent = time.monotonic(), []
-        for n in range(events):
+    async def pace(self, *, every_ms: float) -> Answer:
+        """Add one event every `every_ms` until `end_pace`; each says when it was added."""
+        self._pace_ends = inf
+        self._pacing = asyncio.create_task(self._pace(every_ms / 1000))
+        return {}
+
+    async def end_pace(self, *, at: float = 0.0) -> Answer:
+        """Go on until this time, and end with the event after it. `sent` has the times when events were added."""
+        self._pace_ends = at
+        return {"sent": await self._pacing}
+
+    async def _pace(self, pause_seconds: float) -> list[float]:
+        due, sent = time.monotonic(), list[float]()
+        while not sent or sent[-1] < self._pace_ends:
             sent.append(time.monotonic())
-            await self._node.log.add({"type": "reading", "n": n, "text": TEXT, "sent": sent[-1]})
-            due += every_ms / 1000
+            await self._node.log.add({"type": "reading", "n": len(sent), "text": TEXT, "sent": sent[-1]})
+            due += pause_seconds
             await asyncio.sleep(max(0.0, due - time.monotonic()))
-        return {"at": time.monotonic(), "sent": sent}
+        return sent
 
     async def wait(self, *, events: int) -> Answer:
         """Wait until the log has so many events; `at` is when it had."""

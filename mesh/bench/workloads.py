@@ -99,8 +99,9 @@ def latency(events: int, *, is_trusted: bool = False) -> Figure:
         reader.ask("listen")
         _usage([writer, reader], events)  # of the start and the handshake
         reader.tell("wait", events=events)
-        writer.ask("pace", events=events, every_ms=1000 / EVENTS_PER_SECOND)
+        writer.ask("pace", every_ms=1000 / EVENTS_PER_SECOND)
         reader.answer()
+        writer.ask("end_pace")
         found = sorted(seconds for _, seconds in reader.ask("latencies")["latencies"])
         used = _usage([writer, reader], events)
     return Figure("latency", events, sum(found), *used, *_percentiles(found))

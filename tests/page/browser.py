@@ -22,12 +22,22 @@ ANSWER_SECONDS = 30.0
 EXIT_SECONDS = 10.0
 WAIT_SECONDS = 15.0
 POLL_SECONDS = 0.02
-WATCH_PRESS = """(() => {
+AIM = """(() => {
   const wanted = document.querySelector(%s);
-  window.hasMissed = "nothing was pressed";
-  const judge = press => { window.hasMissed = !wanted.contains(press.target); };
-  document.addEventListener("mousedown", judge, {capture: true, once: true});
+  wanted.scrollIntoView({block: "nearest"});
+  const middle = () => (r => [r.x + r.width / 2, r.y + r.height / 2])(wanted.getBoundingClientRect());
+  const [x, y] = middle();
+  window.hasMissed = true;
+  removeEventListener("click", window.judgeClick, true);
+  window.judgeClick = click => {
+    const [nowX, nowY] = middle();
+    window.hasMissed = (x !== nowX || y !== nowY) && !wanted.contains(click.target);
+    if (window.hasMissed) click.stopImmediatePropagation(), click.preventDefault();
+  };
+  addEventListener("click", window.judgeClick, {capture: true, once: true});
+  return [x, y];
 })()"""
+"""Where to click. The page does not see a click that missed because it has moved the element since."""
 READ_BYTES = 1 << 16
 
 _FLAGS = (
@@ -224,27 +234,16 @@ class Tab:
     def click(self, selector: str) -> None:
         """Click in the middle of the first match, as a user would: an element that covers it gets the click.
 
-        Like a user it clicks again if the page moved the element away just before.
+        It clicks again if the page moved the element away just before, or nothing was there.
         """
         deadline = time.monotonic() + WAIT_SECONDS
-        while True:
-            place = self._place(selector)
-            self.evaluate(WATCH_PRESS % json.dumps(selector))
-            for kind in ("mousePressed", "mouseReleased"):
-                x, y = place
-                self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
-            has_missed = self.evaluate("window.hasMissed")  # undefined: the click led to another page
-            if has_missed in (None, False) or (has_missed is True and self._place(selector) == place):
-                return
+        has_missed = True
+        while has_missed:
             assert time.monotonic() < deadline, f"{selector} moves"
-
-    def _place(self, selector: str) -> tuple[float, float]:
-        """The middle of the first match, in pixels."""
-        x, y = self.evaluate(
-            f"(() => {{ const e = document.querySelector({json.dumps(selector)}); e.scrollIntoView({{block: 'nearest'}});"
-            " const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; })()"
-        )
-        return x, y
+            x, y = self.evaluate(AIM % json.dumps(selector))
+            for kind in ("mousePressed", "mouseReleased"):
+                self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+            has_missed = self.evaluate("window.hasMissed") is True  # undefined: the click led to another page
 
     def resize(self, width: int, height: int, *, dark: bool = False) -> None:
         """Set the size of the page in pixels, and whether the user prefers dark colours."""

@@ -52,6 +52,39 @@ def test_an_expected_text_that_does_not_appear_is_an_error(new_tab: Callable[[],
         tab.wait_for_text("#state", "nothing", 0.1)
 
 
+def test_a_click_that_misses_an_element_because_it_moves_has_no_effect_and_is_made_again(
+    new_tab: Callable[[], Tab], node: StandIn
+) -> None:
+    tab = new_tab()
+    tab.open(node.url)
+    tab.evaluate(
+        """{ document.body.innerHTML = "<div id=row><button id=wanted>wanted</button></div>";
+        const row = document.getElementById("row");
+        window.clicked = [];
+        row.onmousedown = () => { row.style.paddingTop = "300px"; };
+        row.onclick = click => { clicked.push(click.target.id); }; }"""
+    )
+
+    tab.click("#wanted")
+
+    assert tab.evaluate("clicked") == ["wanted"]
+
+
+def test_an_element_that_covers_another_one_gets_its_click(new_tab: Callable[[], Tab], node: StandIn) -> None:
+    tab = new_tab()
+    tab.open(node.url)
+    tab.evaluate(
+        """{ document.body.innerHTML = "<button id=wanted>wanted</button><dialog id=cover></dialog>";
+        window.clicked = [];
+        document.getElementById("cover").showModal();
+        document.onclick = click => { clicked.push(click.target.id); }; }"""
+    )
+
+    tab.click("#wanted")
+
+    assert tab.evaluate("clicked") == ["cover"]
+
+
 @pytest.fixture
 def short_folder() -> Iterator[Path]:
     """A folder whose path is short enough for the sockets of a browser."""

@@ -24,6 +24,26 @@ def test_dates_an_event_by_the_clock_of_the_node(signed_in: SignIn, node: StandI
     assert abs(node.now_ms() - ms) < 10_000
 
 
+def test_does_not_take_a_slow_answer_for_a_wrong_clock(new_tab: Callable[[], Tab], node: StandIn) -> None:
+    tab = new_tab()
+    tab.open(node.url)
+    tab.evaluate(
+        """{ const [now, send] = [Date.now, WebSocket.prototype.send];
+        WebSocket.prototype.send = function(text) {
+          send.call(this, text);
+          if (text.startsWith('["connect"')) Date.now = () => now() + 20_000;
+        }; }"""
+    )
+    tab.evaluate("location.hash = 'user=ada&token=ada-secret'")
+    tab.wait_for_text("#state", "connected")
+
+    add(tab, "milk")
+    wait_until_confirmed(tab)
+
+    _, (ms, _, _), _ = node.log[0]
+    assert abs(tab.evaluate("Date.now()") - ms) < 5_000
+
+
 def test_own_events_come_after_the_events_that_it_has_seen(signed_in: SignIn, node: StandIn) -> None:
     tab = signed_in()
     node.add({"type": "a little ahead"}, ago_ms=-5_000)

@@ -20,7 +20,7 @@ def test_one_attack_is_measured_for_programs(monkeypatch: pytest.MonkeyPatch) ->
         ("BEFORE_SECONDS", 0.3),
         ("REST_SECONDS", 0.1),
         ("MEMORY_SECONDS", 0.2),
-        ("LATENCY_SECONDS", 3.0),
+        ("LATENCY_SECONDS", 0.2),
     ):
         monkeypatch.setattr(measure, name, seconds)
 

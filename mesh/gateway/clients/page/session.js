@@ -311,7 +311,8 @@ export class Session {
 
   #connectedMessage(protocol, nodeId, [start, end]) {
     const roundTrip = Date.now() - this.#connectAt - (end - start);
-    this.#timeFix = Math.floor(this.#connectAt - start + roundTrip / 2);
+    const ahead = this.#connectAt - start + roundTrip / 2; // if both ways took equally long
+    this.#timeFix = Math.abs(ahead) > roundTrip / 2 ? Math.floor(ahead) : 0; // a slow answer says nothing of the clocks
     this.#baseTime = end;
     this.#isMet = true;
     this.#metAt = performance.now();
