@@ -227,7 +227,7 @@ class NodeResources:
             learn=lambda facts: log.write(lambda store: [store.learn(facts)]),
             on_joined=self._on_joined,
         )
-        own = OwnMembership(judge, self.home.node_id, self._on_gone)
+        own = OwnMembership(judge, self.home.node_id, self._on_gone, self._on_name)
         second = SecondHolder(
             self.home.signer.public,
             self.home.node_id,
@@ -336,6 +336,13 @@ class NodeResources:
 
     def _on_gone(self, sentence: str) -> None:
         self._note(sentence, "revoked")
+
+    def _on_name(self, name: str) -> None:
+        """The mesh has this label, from the next start on: a home that was made by the recovery code has another one."""
+        assert self.home is not None
+        if name != self.home.facts.mesh:
+            with contextlib.suppress(MeshError):  # it is tried again with the next facts
+                self.home.keep_mesh(name, with_log=self.home.facts.with_log)
 
     def _on_second(self) -> None:
         assert self.home is not None

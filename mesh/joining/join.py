@@ -37,7 +37,7 @@ from mesh.trust.join_messages import (
     Wish,
     decode_answer,
 )
-from peers.facts.fact import Fact, Found, checked_fact
+from peers.facts.fact import Fact, checked_fact
 from peers.facts.fact_set import FactSet
 from peers.facts.roster import Roster
 from peers.transport.sockets import explain_os_error
@@ -153,11 +153,11 @@ async def _join(home: Home, code: InviteCode, inviter: _Inviter, with_log: bool)
     except MeshError:
         _discard(home)
         raise
-    labels = [fact.name for fact in facts if isinstance(fact, Found)]
+    label = Roster(chain.mesh_key, facts).name
     try:
         with log_of(home, chain.mesh_key, "it did not join") as store, store.transaction():
             store.learn(facts)
-        home.keep_mesh(labels[0], with_log=with_log)
+        home.keep_mesh(label, with_log=with_log)
         replace_certificates(home.path, chain)
     except MeshError as error:
         raise MeshError(f"{error}; {AGAIN}") from None
@@ -165,7 +165,7 @@ async def _join(home: Home, code: InviteCode, inviter: _Inviter, with_log: bool)
         raise MeshError(f"it did not join: {error.filename} cannot be written ({error.strerror}); {AGAIN}") from None
     with suppress(OSError):  # `mesh status` asks for it to be put away
         (home.path / RECOVERY_FILE).unlink(missing_ok=True)  # of a mesh of this node alone, which has given way
-    return Joined(home.node_id, labels[0], chain.mesh_key, inviter.address, bool(answer.admin))
+    return Joined(home.node_id, label, chain.mesh_key, inviter.address, bool(answer.admin))
 
 
 async def _answer(inviter: _Inviter, code: InviteCode, call: JoinCall) -> JoinAnswer:
@@ -217,7 +217,8 @@ def _check(answer: Welcome, home: Home, inviter: _Inviter) -> tuple[CertificateC
         known = FactSet(chain.mesh_key)
         for data in answer.facts:
             known.add(checked_fact(data))
-        rows = Roster(known.mesh, known).rows
+        roster = Roster(known.mesh, known)
+        rows = roster.rows
         for key in (home.signer.public, public_key(inviter.certificate)):
             if key not in rows or rows[key].state != "member":
                 raise ValueError("its facts do not say that both machines are in the mesh")
@@ -227,7 +228,7 @@ def _check(answer: Welcome, home: Home, inviter: _Inviter) -> tuple[CertificateC
             check_signatures(chain)
             if not rows[home.signer.public].is_admin:
                 raise ValueError("its facts do not say that this machine is an admin")
-        if not any(isinstance(fact, Found) for fact in known):
+        if not roster.name:
             raise ValueError("its facts do not say that there is a mesh")
     except ValueError as error:
         raise MeshError(f"the answer of the node at {inviter.address} cannot be used: {error}") from None

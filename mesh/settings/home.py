@@ -105,6 +105,11 @@ class Home:
                 raise MeshError(
                     f"{path / KEY_FILE} is missing: put it back from a backup with keys, or start a new node in another --home"
                 )
+            if name is None and (path / CERTIFICATES_FILE).exists() and not (path / FACTS_FILE).exists():
+                raise MeshError(
+                    f"{path / FACTS_FILE} is missing: put it back from a backup, or give --name NAME with the name of this "
+                    "node, by which its mesh knows it"
+                )
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = take(path)
         except OSError as error:

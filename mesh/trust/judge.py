@@ -74,11 +74,16 @@ class KeyJudge:
 
 
 class OwnMembership:
-    """Looks whether a node is still in its mesh itself: when its log is open, and when facts come."""
+    """Looks whether a node is still in its mesh itself, and what that is called: when its log is open, and when facts come."""
 
-    def __init__(self, judge: KeyJudge, node_id: str, on_gone: Callable[[str], None]) -> None:
-        """`on_gone` gets a sentence if it was taken out; again only if it was in the mesh meanwhile."""
-        self._judge, self._node_id, self._on_gone = judge, node_id, on_gone
+    def __init__(
+        self, judge: KeyJudge, node_id: str, on_gone: Callable[[str], None], on_name: Callable[[str], None]
+    ) -> None:
+        """`on_gone` gets a sentence if it was taken out; again only if it was in the mesh meanwhile.
+
+        `on_name` gets the label of the mesh at each look, once it is known.
+        """
+        self._judge, self._node_id, self._on_gone, self._on_name = judge, node_id, on_gone, on_name
         self._is_said = False
 
     def check(self) -> None:
@@ -100,3 +105,5 @@ class OwnMembership:
         if why and not self._is_said:
             self._on_gone(why)
         self._is_said = bool(why)
+        if self._judge.roster.name:
+            self._on_name(self._judge.roster.name)

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from peers.events.dot import Epoch
 from peers.events.epoch import key_mark
-from peers.facts.fact import Certificate, Fact, FactId, Leave, Revocation, Tip
+from peers.facts.fact import Certificate, Fact, FactId, Found, Leave, Revocation, Tip
 from peers.facts.fact_set import MAX_LEAVES
 
 KeyState = Literal["member", "revoked", "left", "void"]
@@ -55,6 +55,8 @@ class Roster:
         self._admins = {fact.key for fact in certificates if fact.is_admin}
         self.founder = next((fact.key for fact in certificates if fact.is_admin), b"")
         """The key that was an admin first, by the clock of who says it; empty without one."""
+        self.name = next((fact.name for fact in known if isinstance(fact, Found)), "")
+        """The label of the mesh, as it was said first: `mesh recover` on a new machine does not know it, and says another."""
         self._revoked_admins: dict[bytes, set[FactId]] = {}
         """With the facts that stand all the same."""
         for fact in known:

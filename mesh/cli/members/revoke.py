@@ -130,7 +130,10 @@ def _mesh_of(home: Path) -> Iterator[tuple[ControlClient | StoppedMesh, bool]]:
             yield stopped, False
     else:
         with client:
-            yield client, True
+            try:
+                yield client, True
+            except NoNodeError as error:
+                raise MeshError(f"{error} before it answered: call the same command again, now without it") from None
 
 
 def _facts(mesh: ControlClient | StoppedMesh) -> list[Fact]:

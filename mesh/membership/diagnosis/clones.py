@@ -130,8 +130,9 @@ def clone_notice(node_id: str, hosts: Iterable[str]) -> Notice:
     known = " and ".join(dict.fromkeys(places))
     where = f"they are at {known}; " if places[1:] else f"one is at {known}; " if known else ""
     text = (
-        f"two machines run as {node_id}: stop one of the two; {where}the one that is left goes on by itself; if its home was "
-        "copied from the other, start that node in an empty home instead (it gets all events from the others)"
+        f"two machines run as {node_id}: stop one of the two; {where}the one that is left goes on by itself; if its home "
+        "was copied from the other, start a new node there, in an empty home (which has to join the mesh, unless it is open): "
+        "it gets all events from the others"
     )
     return Notice("cloned", node_id, text, "two machines")
 

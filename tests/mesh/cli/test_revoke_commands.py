@@ -17,13 +17,14 @@ from mesh.trust.recovery_code import mesh_signer, write_recovery_code
 from peers.facts.fact import Certificate, Fact, Leave, Revocation, Tip, decode_fact
 from peers.facts.roster import Roster
 from peers.stores.runs.sqlite.store import SqliteRunStore
-from tests.support.commands import DEADLINE_SECONDS, arguments, environment, run
+from tests.support.commands import DEADLINE_SECONDS, arguments, environment, run, running, say
 from tests.support.forked_process import ForkedProcess
 from tests.support.members import states
 from tests.support.mesh_of_homes import RECOVERY_CODE, homes_of_one_mesh, put_facts
 from tests.support.street import SECONDS
 
 CODE = f"{RECOVERY_CODE}\n".encode()
+PROMPT = b"recovery code: "
 
 
 def facts_of(home: Path) -> list[Fact]:
@@ -258,6 +259,24 @@ def test_an_admin_that_signed_very_many_facts_is_revoked_and_all_are_kept(tmp_pa
     assert made_void(facts, ends) == [facts[2]]  # its own certificate of a node
     assert [len(end.cut) for end in ends if isinstance(end, Revocation)] == [8, 0, 0, 0]
     assert [decode_fact(end.data) for end in ends] == ends
+
+
+def test_where_the_node_stops_meanwhile_the_same_command_is_called_again(tmp_path: Path) -> None:
+    kitchen, _ = homes_of_one_mesh(tmp_path, "kitchen", "study")
+    make_admin(tmp_path / "study", knows_of=kitchen)
+    command = ("revoke", "study", "--yes", "--keep", "all")
+    node = Node(home=kitchen, listen="127.0.0.1:0", mdns=False)
+    node.start()
+    with running(kitchen, *command) as process:
+        assert process.stdin is not None and process.stderr is not None
+        assert process.stderr.read(len(PROMPT)) == PROMPT
+        node.stop()
+        say(process, CODE)
+        said = process.stderr.read()
+
+    assert said.endswith(b"stopped before it answered: call the same command again, now without it\n")
+    assert states(kitchen)["study"] == "member"
+    assert run(kitchen, *command, given=CODE).returncode == 0
 
 
 # leave

@@ -271,6 +271,19 @@ def test_an_admin_whose_certificates_are_from_before_it_was_one_invites_once_the
     joined(street.path / "attic", invited(study), study)
 
 
+def test_a_new_home_that_was_recovered_takes_the_name_of_its_mesh_over(street: TrustedStreet) -> None:
+    home = Home(street.path / "shed", name="shed", mesh="garden")
+    found_mesh(home, SECRET, 1_000, lambda _: None)
+    home.close()
+    shed = street.start("shed")
+    run(street.path / "study", "recover", "--name", "study", RECOVERY_CODE)
+
+    study = street.start("study", peers=[at(shed)])
+
+    wait_until(lambda: read_identity(study.home)[1].mesh == "garden", "the name")
+    assert joined(street.path / "attic", invited(study), study).mesh == "garden"
+
+
 def test_a_machine_that_joined_as_a_node_and_lost_the_answer_becomes_an_admin_by_a_further_code(
     street: TrustedStreet,
 ) -> None:

@@ -82,6 +82,17 @@ def test_a_home_of_another_user_is_refused_with_what_helps(tmp_path: Path, monke
         Home(tmp_path)
 
 
+def test_a_home_in_a_mesh_that_has_lost_its_name_asks_for_it(tmp_path: Path) -> None:
+    node_id = open_home(tmp_path, name="kitchen").node_id
+    (tmp_path / "certificates.pem").touch()
+    (tmp_path / "node.json").unlink()
+
+    with pytest.raises(MeshError, match=r"node\.json is missing: put it back from a backup, or give --name NAME with"):
+        Home(tmp_path)
+    assert not (tmp_path / "node.json").exists()
+    assert open_home(tmp_path, name="kitchen").node_id == node_id
+
+
 def test_a_home_keeps_its_name_mesh_key_and_port(tmp_path: Path) -> None:
     first = Home(tmp_path, name="kitchen", mesh="garden")
     first.keep_port(4321)

@@ -103,8 +103,8 @@ def test_facts_that_come_later_count_at_once() -> None:
 def test_a_node_says_that_it_was_taken_out_and_again_if_it_was_in_the_mesh_meanwhile() -> None:
     mesh = MESH.mesh
     other_admin = Certificate(mesh.public, mesh.public, 5, b"", NEW_ADMIN.public, node_id(NEW_ADMIN), True, "")
-    known, said = [*founded(), joined(OWN), other_admin.signed(mesh)], list[str]()
-    own = OwnMembership(KeyJudge(mesh.public, OWN.public, lambda: known), node_id(OWN), said.append)
+    known, said, names = [*founded(), joined(OWN), other_admin.signed(mesh)], list[str](), list[str]()
+    own = OwnMembership(KeyJudge(mesh.public, OWN.public, lambda: known), node_id(OWN), said.append, names.append)
 
     counts = []
     for fact in (revoked(OWN, NEW_ADMIN), joined(OTHER), revoked(NEW_ADMIN, mesh), revoked(OWN, MESH.admin)):
@@ -113,3 +113,4 @@ def test_a_node_says_that_it_was_taken_out_and_again_if_it_was_in_the_mesh_meanw
         counts.append(len(said))
 
     assert counts == [1, 1, 1, 2]
+    assert names == ["home"] * 4
