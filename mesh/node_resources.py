@@ -83,6 +83,8 @@ class NodeResources:
         self.views: Views | None = None
         self.inviting: Inviting | None = None
         """None without certificates."""
+        self._own: OwnMembership | None = None
+        """None without certificates."""
         self._thread = thread
         self._is_closed = False
         self._path = path
@@ -227,7 +229,7 @@ class NodeResources:
             learn=lambda facts: log.write(lambda store: [store.learn(facts)]),
             on_joined=self._on_joined,
         )
-        own = OwnMembership(judge, self.home.node_id, self._on_gone, self._on_name)
+        self._own = own = OwnMembership(judge, self.home.node_id, self._on_gone, self._on_name)
         second = SecondHolder(
             self.home.signer.public,
             self.home.node_id,
@@ -283,6 +285,7 @@ class NodeResources:
         return {
             "log_bytes": log_bytes(path),
             "old_log_bytes": kept_file(path).size,
+            "out_of_mesh": self._own.why_out if self._own is not None else "",
             "has_recovery_file": chain is not None and has_recovery_code(path, chain.mesh_key),
         }
 

@@ -208,8 +208,8 @@ COMMAND_LINE = {
 }
 
 STATUS_KEYS = """node_id mesh port discovery last_added events conflicts differing hollow waiting old_log_bytes log_bytes
-    oldest_ms newest_ms events_a_day events_a_day_over_ms has_recovery_file ahead refused_events sessions paused doors clients
-    turned_away limits views refused other_meshes peers clocks mesh_nodes store_error"""
+    oldest_ms newest_ms events_a_day events_a_day_over_ms out_of_mesh has_recovery_file ahead refused_events sessions paused
+    doors clients turned_away limits views refused other_meshes peers clocks mesh_nodes store_error"""
 SESSION_KEYS = "other_node_id state address lag missing restarts dialled reason"
 PEER_KEYS = "node_id state session addresses restarts since_ms behind behind_since_ms missing clock_ahead_ms reason"
 META_KEYS = "created time dot added origin"

@@ -55,6 +55,7 @@ _NOTHING_OUTSIDE: dict[str, Any] = {
     "events_a_day": None,
     "events_a_day_over_ms": None,
     "has_recovery_file": False,
+    "out_of_mesh": "",
     "limits": [],
     "views": [],
     "clocks": [],
@@ -87,6 +88,7 @@ class Status(LogStatus, LogFigures):
     - `waiting`: events that are kept and not shown, since their times are further in the future than `max_future_seconds`
     - `log_bytes`: size of the log on disk, with what is written ahead
     - `old_log_bytes`: size of the file that the upgrade from an older release kept, 0 without one
+    - `out_of_mesh`: why this node is not in its mesh any more, a sentence; empty while it is
     - `has_recovery_file`: whether the recovery code of the mesh is still in a file of the home: it has to be put away
     - of a row of `views`: `place`, the time and `created` of the last event that is folded; `behind`, how many events of the
       log it has not looked at; `folded_without`, how many were cleaned before it could, here or at other nodes; `rebuild`,
@@ -109,6 +111,7 @@ class Status(LogStatus, LogFigures):
     discovery: DiscoveryStatus
     old_log_bytes: int
     log_bytes: int
+    out_of_mesh: str
     has_recovery_file: bool
     sessions: list[SessionStatus]
     paused: list[PausedStatus]
@@ -156,7 +159,7 @@ def show_status(
     `described` has what each session shows of itself, by its key. `outside` has what does not come from the arguments before:
     the ports of `doors`, the sessions of `clients`, what is `paused` there, who was `turned_away`; the state of `discovery`
     (None: it does not run); the rows of wrong `clocks`, and by how much the clock of each node is `ahead_ms` (see
-    mesh.membership.diagnosis.clocks.Clocks); `old_log_bytes` and `has_recovery_file`; the rows of `views`; the `limits` that
+    mesh.membership.diagnosis.clocks.Clocks); what the home says, as `out_of_mesh`; the rows of `views`; the `limits` that
     were hit (see peers.limits.LimitHits.rows). `now_ms` is of the wall clock, `now_seconds` of the monotonic clock.
     """
     others = _NOTHING_OUTSIDE | dict(outside or {})
@@ -172,6 +175,7 @@ def show_status(
         "newest_ms": others["newest_ms"],
         "events_a_day": others["events_a_day"],
         "events_a_day_over_ms": others["events_a_day_over_ms"],
+        "out_of_mesh": others["out_of_mesh"],
         "has_recovery_file": others["has_recovery_file"],
         "ahead": log.ahead,
         "refused_events": dict(sorted(log.refused_events.items())),

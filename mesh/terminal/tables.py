@@ -158,6 +158,8 @@ def show_status(status: dict[str, Any]) -> str:
     ]
     facts = table((), [*counted, *more])
     shown = [facts]
+    if why := status.get("out_of_mesh"):
+        shown.append(table(("out of its mesh",), [(why,)]))
     if trouble := status.get("store_error"):
         shown.append(table(("the disk fails", "since"), [(trouble["error"], local_time(trouble["since_ms"]))]))
     if status["sessions"]:

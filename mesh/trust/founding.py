@@ -91,7 +91,7 @@ def old_events(home: Path, otherwise: str) -> str:
     store = SqliteRunStore(home / LOG_FILE)
     try:
         events = store.open().events
-        return f"has {events} events" if events and not store.has_facts else ""
+        return f"has {events} event{'s' * (events != 1)}" if events and not store.has_facts else ""
     except StoreError as error:
         raise MeshError(f"{otherwise}: {error}") from None
     finally:

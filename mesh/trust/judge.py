@@ -86,6 +86,11 @@ class OwnMembership:
         self._judge, self._node_id, self._on_gone, self._on_name = judge, node_id, on_gone, on_name
         self._is_said = False
 
+    @property
+    def why_out(self) -> str:
+        """See expulsion.why_out."""
+        return self._judge.why_out
+
     def check(self) -> None:
         """Raise MeshError, with a sentence, if it has left."""
         if self._judge.has_left:

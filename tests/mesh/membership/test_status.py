@@ -78,6 +78,7 @@ def test_status_shows_the_node_and_its_log() -> None:
         "mesh_nodes": [],
         "views": [],
         "old_log_bytes": 0,
+        "out_of_mesh": "",
         "has_recovery_file": False,
         "limits": [],
         "mesh": "home",

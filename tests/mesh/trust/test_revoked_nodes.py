@@ -10,6 +10,7 @@ from mesh.control.client import ControlClient
 from mesh.lab.live.homes import FoundedMesh
 from mesh.node import Node
 from mesh.settings.home import read_signer
+from mesh.terminal.tables import show_status
 from peers.facts.fact import Fact, Revocation
 from peers.stores.store import StoreError
 from peers.transport.tls.gate import NOT_TAKEN
@@ -88,3 +89,6 @@ def test_a_node_that_knows_that_it_is_revoked_takes_no_event_and_says_why(street
     with pytest.raises(StoreError, match=r"not in its mesh any more \(revoked by .+\): no event is taken here"):
         study.log.add({"type": "bread"}).get()
     assert types(study) == ["milk"]
+    status = study.status().get()
+    assert "not in its mesh any more (revoked by " in status["out_of_mesh"]
+    assert f"out of its mesh\n{status['out_of_mesh']}\n" in show_status({**status})
