@@ -79,11 +79,12 @@ class NodeLog:
     ) -> Later[Any]:
         """Add an event, a dict of JSON values with a `type`. The result is its meta once it is on disk.
 
-        `meta` may have `created`, `time`, `reasons`, `keep_last`, `indexes` and further keys. `keep_last` names a reason:
-        this event has it, and older ones (by time and `created`) of the same author lose it, the node or user in `created`; if
-        it begins with `shared/`, those of all authors. An event that has no reason left is cleaned. `reasons` and `keep_last`
-        are part of the event, so every node cleans by them, and an event that is cleaned before another node has it never
-        gets there; `clean` and the calls beside it are about this node. The result is None if the log knows the `created`.
+        `meta` may have `created`, `time`, `reasons`, `keep_last`, `indexes`, `channels` and further keys. `keep_last` names a
+        reason: this event has it, and older ones (by time and `created`) of the same author lose it, the node or user in
+        `created`; if it begins with `shared/`, those of all authors. An event that has no reason left is cleaned. `reasons` and
+        `keep_last` are part of the event, so every node cleans by them, and an event that is cleaned before another node has it
+        never gets there; `clean` and the calls beside it are about this node. The result is None if the log knows the
+        `created`.
 
         `key` makes an add safe to repeat: a text that the application gives to this event alone, of at most MAX_ADD_KEY_BYTES
         bytes in UTF-8, as "sale-17". If the key was given at this node before, also before a restart or a crash, nothing is

@@ -358,10 +358,13 @@ class NodeResources:
 
     def on_forked(self) -> None:
         """Called in a process that was forked from this one: see mesh.forking."""
-        self._disown(
+        why = (
             f"this is the node of process {self._pid}, which forked: "
             "start a node of its own in this process, with another home"
         )
+        self._disown(why)
+        if self.views is not None:
+            self.views.disown(why)
         leave_log(self._path / LOG_FILE)
         leave_log(self._path / VIEWS_FILE)
         for holder in self._holders():

@@ -48,7 +48,14 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
 
     It has the seed of `--cluster-seed` or of the mark `seeds`, else 0.
     """
+    from unittest import TestCase
+
     from mesh.lab.runner.run import Run
+
+    if request.cls is not None and issubclass(request.cls, TestCase):  # pytest does not call its functions
+        raise pytest.UsageError(
+            f"{request.node.nodeid}: take the fixture `cluster` in a function, or a class of no base"
+        )
 
     run = request.node.stash[RUN] = Run(getattr(request, "param", 0))
     yield run.cluster

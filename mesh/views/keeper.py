@@ -238,7 +238,7 @@ class ViewKeeper(LoopActor):
         clock = self._clock
         until, rest_ms = clock.elapsed_ms() + FOLD_MS, FOLD_MS
         keys: dict[str, None] | None = {} if self._shown.emitter.has_listeners("change") else None
-        is_hidden, before = fold.is_rewound, fold.folded
+        is_hidden, before, waiting = fold.is_rewound, fold.folded, fold.waiting
         left, step = FOLD_EVENTS, self._pace
         try:
             while fold.waiting and left > 0:
@@ -251,9 +251,8 @@ class ViewKeeper(LoopActor):
                     step = min(2 * step, MAX_BETWEEN_LOOKS)
         except (Exception, SystemExit, CancelledError) as error:  # noqa: BLE001 - of the application: it stops this view alone
             self._stop_at(fold, error)
-        self._pace = min(
-            EVENTS_BETWEEN_LOOKS, max(1, int(FIRST_LOOK_MS * (FOLD_EVENTS - left) / max(FOLD_MS - rest_ms, 0.001)))
-        )
+        folded = waiting - fold.waiting
+        self._pace = min(EVENTS_BETWEEN_LOOKS, max(1, int(FIRST_LOOK_MS * folded / max(FOLD_MS - rest_ms, 0.001))))
         self._since_flush += fold.folded - before
         shown = fold.settle(is_sure=self._feed.is_applied)
         self._tell(fold, shown if is_hidden else list(keys or ()))

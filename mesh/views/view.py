@@ -61,9 +61,20 @@ class ShownState:
         """While there is none: a sentence."""
         self.stop: ViewStop | None = None
         """Why the view has stopped; None while it folds."""
+        self.refusal = ""
+        """In a forked process: why the view cannot be used there."""
         self.emitter = Emitter()
         self.status: Callable[[], dict[str, Any]] = dict
         """A row of `views` in the status."""
+
+    def disown(self, why: str) -> None:
+        """Called in a forked process."""
+        self.layers, self.why_not, self.refusal = None, why, why
+
+    def check(self) -> None:
+        """Raise MeshError in a forked process."""
+        if self.refusal:
+            raise MeshError(self.refusal)
 
     def tell(self, keys: list[str]) -> None:
         """Tell the listeners of `change` that these keys have other values."""
@@ -102,7 +113,7 @@ class View:
     **Reads** answer at once, in any thread, with copies, and see whole folds only: never half of one, and never a state in
     which events are taken back that are folded again just then. They may lack what was added in the last 50 ms, or longer while
     the loop has more to do than it can: `after` waits for it. They raise MeshError while the node does not run or the first
-    fold is not done, and StoreError if the disk fails.
+    fold is not done, and StoreError if the disk fails. In a process that was forked each call raises MeshError.
 
     **`apply(state, event, meta)`** is a plain function, or a coroutine function that never waits. It must go by these alone,
     and must not keep them: no clock, no random numbers, no other view. `state` is a map of text keys (1 KiB at most) to JSON
@@ -184,6 +195,7 @@ class View:
         An event of another type, or one that was undone or cleaned, counts as folded when the view has come past it. Fails with
         MeshError if the view has stopped, stops before, or the node ends, and with ValueError for what has no `added`.
         """
+        self._shown.check()
         added: int | None = None
         place: Place | None = None
         if event is None:
@@ -210,10 +222,12 @@ class View:
         `event` is `change`. The listener must be a plain function that does not block; what it raises is logged. Raises
         ValueError for another event, and TypeError for a coroutine function.
         """
+        self._shown.check()
         return self._shown.emitter.on(checked(event, {"change"}, listener), listener)
 
     def retry(self) -> Later[None]:
         """Go on after an error in `apply`, with the event that failed. Fails with MeshError if it fails again."""
+        self._shown.check()
         return self._folding.retry()
 
     @property

@@ -104,6 +104,11 @@ class Views:
         rows = [shown.status() for _, (_, shown) in sorted(self._keepers.items())]
         return [_with_hollow(row, hollow) for row in rows]
 
+    def disown(self, why: str) -> None:
+        """Called in a forked process: from now on every call of a view raises MeshError with the sentence `why`."""
+        for _, shown in self._keepers.values():
+            shown.disown(why)
+
     def close(self) -> Later[None]:
         """Flush all views, and close the file. Harmless when it is closed."""
         with self._lock:

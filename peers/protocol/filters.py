@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Protocol, cast
 
 from peers.events.entry import RESERVED_META, Entry, encode_extra
+from peers.events.reasons import check_channels
 from peers.later import Later
 from peers.log.draft import Meta, make_draft
 
@@ -118,6 +119,8 @@ def changed(entry: Entry, event: Event, meta: Meta) -> Entry:
     """`entry` with what a map returned. Raises ValueError, with a sentence, if that is no event or no meta."""
     draft = make_draft(event, {key: meta[key] for key in ("created", "time") if key in meta})
     extra = {key: value for key, value in meta.items() if key not in RESERVED_META}
+    if "channels" in extra and extra["channels"] != entry.meta.get("channels"):
+        check_channels(extra)
     return Entry(
         entry.created if draft.created is None else draft.created,
         entry.time if draft.time is None else draft.time,

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mesh import MeshError, Node
+from mesh import MeshError, Node, View, ViewState
 
 HOW, HOME, PORT, WHAT = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 DEADLINE = 10.0
@@ -77,6 +77,19 @@ def calls(node: Node) -> None:
     )
 
 
+def count(state: ViewState, event: dict[str, Any], meta: dict[str, Any]) -> None:
+    state["n"] = state.get("n", 0) + 1
+
+
+def calls_of(view: View) -> dict[str, str]:
+    return {
+        "view": outcome(lambda: view["n"]),
+        "view_after": outcome(view.after),
+        "view_retry": outcome(view.retry),
+        "view_on": outcome(lambda: view.on("change", print)),
+    }
+
+
 def starts(node: Node) -> None:
     def start(home: Path) -> None:
         with new_node("child", home) as own:
@@ -112,17 +125,18 @@ def make() -> Node:
 def run_in_thread() -> None:
     with make() as node:
         node.log.add({"type": "before"}).get(DEADLINE)
-        walk, follower = iter(node.log.each()), node.log.follow()
+        view, walk, follower = node.view("count", count).get(DEADLINE), iter(node.log.each()), node.log.follow()
         next(walk)
         next(follower)
         outcome(node.start)  # it runs already: that changes nothing of what the child has to close
         pid = fork(node)
         if not pid:
-            tell(walk=outcome(lambda: list(walk)), following=outcome(lambda: next(follower)))
+            tell(walk=outcome(lambda: list(walk)), following=outcome(lambda: next(follower)), **calls_of(view))
             return
         tell(node=node.port, sockets_of_parent=network_sockets())
         os.waitpid(pid, 0)
         node.log.add({"type": "after"}).get(DEADLINE)
+        assert view.after().get(DEADLINE)["n"] == 2
         tell(followed=[next(follower)[0]["type"]])
         sys.stdin.read()
 

@@ -154,6 +154,22 @@ def test_a_mark_on_a_test_without_a_cluster_is_refused(pytester: pytest.Pytester
     assert "take the fixture `cluster` in the test" in str(pytester.runpytest(*PLUGIN).outlines)
 
 
+def test_a_test_case_of_unittest_is_refused(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("""
+        import pytest, unittest
+
+        class TestShop(unittest.TestCase):
+            @pytest.fixture(autouse=True)
+            def keep(self, cluster): self.cluster = cluster
+            def test_it(self): pass
+    """)
+
+    result = pytester.runpytest(*PLUGIN)
+
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*take the fixture `cluster` in a function, or a class of no base"])
+
+
 def test_the_fixture_and_the_mark_are_listed(pytester: pytest.Pytester) -> None:
     pytester.runpytest(*PLUGIN, "--markers").stdout.fnmatch_lines(["@pytest.mark.seeds(count): play the test*"])
     pytester.runpytest(*PLUGIN, "--fixtures").stdout.fnmatch_lines(["*cluster*", "*A mesh.lab.Cluster: whole nodes*"])

@@ -53,10 +53,12 @@ def test_a_slow_apply_has_short_turns_too(house: ViewHouse) -> None:
         turns.append(house.loop.turns)
         house.loop._now += 0.002  # it takes 2 ms
 
-    house.wait(house.log.add_batch([(SALE, None)] * 30))
-    house.view(apply=apply)
+    view = house.view(apply=apply)
+    for events in 1, 30:
+        house.wait(house.log.add_batch([(SALE, None)] * events))
+        house.settle(view)
 
-    assert len(turns) == 30
+    assert len(turns) == 31
     assert max(Counter(turns).values()) == 2  # turns of 4 ms
 
 

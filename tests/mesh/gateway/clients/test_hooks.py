@@ -103,8 +103,14 @@ def wrong(event: Event, meta: Meta, user: str) -> Any:
     return ("no event", meta) if user == "ada" else (event, meta)
 
 
+def astray(event: Event, meta: Meta, user: str) -> Any:
+    return (event, {**meta, "channels": "stock/apple"} if user == "ada" else meta)  # it is no list
+
+
 @as_it_may_be
-@pytest.mark.parametrize(("way", "hook"), [("in_filter", broken), ("in_map", broken), ("in_map", wrong)])
+@pytest.mark.parametrize(
+    ("way", "hook"), [("in_filter", broken), ("in_map", broken), ("in_map", wrong), ("in_map", astray)]
+)
 def test_an_error_in_an_in_hook_ends_that_users_session_and_stores_nothing(
     house: House, way: str, hook: Any, is_async: bool, capfd: pytest.CaptureFixture[str]
 ) -> None:
