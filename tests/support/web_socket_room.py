@@ -68,6 +68,11 @@ class Room:
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return self.loop.run_until_complete(asyncio.wait_for(work, SECONDS))
 
+    def pass_time(self, seconds: float) -> None:
+        """Let the clock of the loop jump ahead: timers of that time are due now. The loop goes on with the next call."""
+        now = self.loop.time
+        self.loop.time = lambda: now() + seconds  # type: ignore[method-assign]
+
     def until(self, condition: Callable[[], object]) -> None:
         async def poll() -> None:
             while not condition():

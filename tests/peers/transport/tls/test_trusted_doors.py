@@ -304,7 +304,11 @@ def test_a_known_address_does_not_wait_behind_strangers(doors: Doors) -> None:
 
 
 def test_a_greeting_over_tls_that_is_late_ends_with_a_reason(doors: Doors) -> None:
-    left = doors.dial(doors.open(greeting_seconds=0.3))
+    left = doors.dial(doors.open())
+    doors.room.until(lambda: doors.room.accepted)
+
+    doors.room.pass_time(Limits().greeting_seconds)
+
     doors.room.until(lambda: left.reasons and doors.room.accepted[0].reasons)
 
     assert left.reasons == ["no greeting in time"]
