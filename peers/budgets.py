@@ -108,16 +108,17 @@ class LinkBudget:
         self._hits = hits
         self._clock = clock
 
-    def spend(self, who: str, messages: float, size: int, cpu_ms: float) -> bool:
-        """`who` sent so many messages of `size` bytes in all, which took so much processor time.
-
-        Returns whether there is a debt.
-        """
+    def spend(self, who: str, messages: float, size: int, cpu_ms: float) -> None:
+        """`who` sent so many messages of `size` bytes in all, which took so much processor time."""
         now, amounts = self._clock.elapsed_ms(), (messages, size, cpu_ms)
         for limit in self._own.take(amounts, now):
             self._hits.note(limit, who)
         if self.of_address is not None and self.of_address.take(amounts, now):
             self._hits.note("links_of_address", who)
+
+    @property
+    def is_owing(self) -> bool:
+        """Whether there was a debt when something was spent last."""
         return self._own.is_owing or (self.of_address is not None and self.of_address.is_owing)
 
     def wait_ms(self) -> float:

@@ -55,7 +55,9 @@ READ_PIECES = 500
 MAX_FILLED = 500
 """Events of one `fill`."""
 MAX_TOGETHER = 1_000
-"""Entries of all pieces of one `pieces`."""
+"""Entries of all pieces of one `pieces` that all releases read."""
+READ_TOGETHER = 2_000
+"""The same of one that is read, or sent to an end whose greeting says that it reads so many."""
 MAX_HEADS = 384
 """Runs of one `heads`: 16 KiB."""
 MAX_BLOCKS = 16
@@ -109,9 +111,12 @@ def spans_of(dots: Iterable[Dot]) -> list[Span]:
     return spans
 
 
-def piece_groups(pieces: Iterable[RawPiece]) -> Iterator[tuple[RawPiece, ...]]:
-    """These pieces in order, in groups of which each has room in one `pieces`, with a birth for each."""
-    return _groups(pieces, lambda piece: (len(piece.raw) + _BIRTH_TEXT, len(piece.items)), MAX_PIECES)
+def piece_groups(pieces: Iterable[RawPiece], together: int = MAX_TOGETHER) -> Iterator[tuple[RawPiece, ...]]:
+    """These pieces in order, in groups of which each has room in one `pieces`, with a birth for each.
+
+    `together`: entries of one, at most.
+    """
+    return _groups(pieces, lambda piece: (len(piece.raw) + _BIRTH_TEXT, len(piece.items)), MAX_PIECES, together)
 
 
 def fill_groups(events: Iterable[tuple[Dot, Entry]]) -> Iterator[tuple[tuple[Dot, Entry], ...]]:
@@ -120,17 +125,17 @@ def fill_groups(events: Iterable[tuple[Dot, Entry]]) -> Iterator[tuple[tuple[Dot
 
 
 def _groups(
-    items: Iterable[_Item], measure: Callable[[_Item], tuple[int, int]], most: int
+    items: Iterable[_Item], measure: Callable[[_Item], tuple[int, int]], most: int, together: int = MAX_TOGETHER
 ) -> Iterator[tuple[_Item, ...]]:
-    """Groups of at most `most`, by bytes and entries; an item that is too large for any stands alone."""
+    """Groups of at most `most` items, by bytes, and by entries; an item that is too large for any stands alone."""
     group: list[_Item] = []
-    room, entries = NODE_FRAME_BYTES - _FRAME_TEXT, MAX_TOGETHER
+    room, entries = NODE_FRAME_BYTES - _FRAME_TEXT, together
     for item in items:
         size, count = measure(item)
         if group and (size > room or count > entries or len(group) == most):
             yield tuple(group)
             group = []
-            room, entries = NODE_FRAME_BYTES - _FRAME_TEXT, MAX_TOGETHER
+            room, entries = NODE_FRAME_BYTES - _FRAME_TEXT, together
         group.append(item)
         room -= size
         entries -= count
@@ -213,6 +218,8 @@ class Greeting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Whether it gets `summaries`; earlier releases do not."""
     reads_ways: bool = False
     """Whether it reads `way`; earlier releases do not."""
+    together: Count = MAX_TOGETHER
+    """Entries of all pieces of one `pieces` that it reads; earlier releases do not say it."""
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -266,7 +273,7 @@ class Pieces(RunMessage, frozen=True, tag="pieces"):
     births: Annotated[tuple[Birth, ...], Meta(max_length=READ_PIECES)]
     """Of epochs that may be new to the receiver. The others it knows from its log, or from this link."""
     pieces: Annotated[tuple[RawPiece, ...], Meta(min_length=1, max_length=READ_PIECES)]
-    """At most MAX_TOGETHER entries in all."""
+    """At most READ_TOGETHER entries in all; to an end that does not say that it reads so many, MAX_TOGETHER."""
     refusals: tuple[Refusal, ...] = ()
     """Of the entries that are `refused` in a piece, for people."""
 

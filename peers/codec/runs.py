@@ -26,9 +26,9 @@ from peers.codec.pieces import RawPiece, decode_piece, read_event, refused_event
 from peers.codec.run_messages import (
     MAX_BLOCKS,
     MAX_FILLED,
-    MAX_TOGETHER,
     NODE_FRAME_BYTES,
     READ_PIECES,
+    READ_TOGETHER,
     STRANGER_BYTES,
     WIRE,
     WIRE_1,
@@ -295,8 +295,8 @@ def _read_pieces(frame: bytes) -> Pieces:
         pieces.append(piece)
         all_refusals += refusals
         count += len(piece.items)
-        if count > MAX_TOGETHER:
-            raise ValueError(f"more than {MAX_TOGETHER} entries")
+        if count > READ_TOGETHER:
+            raise ValueError(f"more than {READ_TOGETHER} entries")
     return Pieces(number, tuple(map(Birth.decode, birth_texts)), tuple(pieces), tuple(all_refusals))
 
 

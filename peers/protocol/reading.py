@@ -73,15 +73,14 @@ class Reading:
     def spend(self, messages: float, size: int, cpu_ms: float = 0.0) -> None:
         """The other end sent so many messages that brought no events, of `size` bytes in all."""
         if self._budget is not None:
-            is_owing = self._budget.spend(self.who, messages, size, cpu_ms)
-            if is_owing or DEBT in self._paused or (self._origin is not None and self._origin.is_owing):
-                self._slow_down()
+            self._budget.spend(self.who, messages, size, cpu_ms)
+            self._look_at_debts()
 
     def spend_events(self, name: str, events: int, size: int) -> None:
         """It sent so many events of its own, of `size` bytes in all. For `name` see Budgets.of_origin."""
         if self._budgets is not None:
             self._of_origin(self._budgets, name).spend(self.who, events, size)
-            self._slow_down()
+            self._look_at_debts()
 
     def trusts(self, origin: str, forks: int) -> bool:
         """See Budgets.trusts."""
@@ -100,6 +99,12 @@ class Reading:
         if self._origin is None:
             self._origin = budgets.of_origin(name)
         return self._origin
+
+    def _look_at_debts(self) -> None:
+        """What each message costs: that there is no debt is seen without a look at the clock."""
+        owing = [budget for budget in (self._budget, self._origin) if budget is not None and budget.is_owing]
+        if owing or DEBT in self._paused:
+            self._slow_down()
 
     def _slow_down(self) -> None:
         """Pause until there is no debt."""

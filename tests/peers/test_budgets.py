@@ -80,8 +80,9 @@ def test_changed_limits_hold_at_once_for_links_and_members_that_are_there() -> N
     budgets = Budgets(limits, LimitHits(clock), clock, float)
     link, member = budgets.of_link(), budgets.of_origin("till~1")
     link.of_address = budgets.of_address("192.0.2.1")
-    assert link.spend("till~1", 30, 0, 0.0)
+    link.spend("till~1", 30, 0, 0.0)
     member.spend("till~1", 150, 0)
+    assert link.is_owing
     assert (link.wait_ms(), member.wait_ms()) == (2_000, pytest.approx(25))
 
     limits.change(Limits(events_at_once=200, other_messages_per_second=30, links_of_address=2, members=9))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
-from peers.codec.run_messages import Fill, Pieces
+from peers.codec.run_messages import MAX_TOGETHER, Fill, Pieces
 from peers.events.dot import MAX_SEQ, Epoch
 from peers.events.epoch import NO_KEYS, EpochEnd
 from peers.events.reconcile import EndsView
@@ -20,6 +20,8 @@ class OtherEnd:
         """What it has, as it says; None until that is known."""
         self.declined = NO_KEYS
         """Keys of nodes whose epochs it does not take for now."""
+        self.together = MAX_TOGETHER
+        """Entries of all pieces of one message that it reads, and we send."""
         self.sent: dict[Epoch, int] = {}
         """Up to which seq epochs went over this link, in either direction."""
         self.coming: dict[Epoch, int] = {}

@@ -8,6 +8,8 @@ from typing import Any
 
 from peers.codec.messages import Synced
 from peers.codec.run_messages import (
+    MAX_TOGETHER,
+    READ_TOGETHER,
     Decline,
     Facts,
     Fill,
@@ -144,6 +146,7 @@ class Replication:
         self._is_met = True
         self._wants.meet(greeting.hollow)
         self._forks.other_reads_ways = greeting.reads_ways
+        self.other.together = max(MAX_TOGETHER, min(greeting.together, READ_TOGETHER))
         self._look_at_own(greeting.yours)
         self._facts.meet(greeting.facts)
         self._reconcile(partial(self._reconciliation.meet, greeting.newest, greeting.rest))
@@ -163,6 +166,7 @@ class Replication:
                 last_position=said.last_position,
                 facts=said.facts,
                 reads_ways=True,
+                together=READ_TOGETHER,
                 **names,
             )
         )

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from functools import partial
 from typing import NamedTuple
 
-from peers.codec.run_messages import MAX_PIECES, MAX_TOGETHER, Pieces, piece_groups
+from peers.codec.run_messages import MAX_PIECES, Pieces, piece_groups
 from peers.events.columns import size_of
 from peers.events.dot import MAX_SEQ, NO_EPOCHS, Dot, Epoch
 from peers.events.piece import Piece
@@ -193,7 +193,8 @@ class Sending:
     ) -> None:
         """`has` says of the epochs of `due` how far the other end has them."""
         led = frozenset([epoch for epoch in has if epoch in self._led or not self._forks.may_lead(epoch)])
-        page = partial(_page, due, has, until, self._role.page_bytes(), led, self._told_births)
+        limits = self._role.page_bytes(), self._other.together
+        page = partial(_page, due, has, until, limits, led, self._told_births)
         self._role.read(page, partial(self._on_page, changes))
 
     def _on_page(self, changes: Sequence[Change], page: RunPage) -> None:
@@ -219,7 +220,7 @@ class Sending:
             self._overtaken = None  # nothing of it can be sent
         pieces = [piece for piece in page.pieces if piece.birth.key not in declined]
         births = {piece.epoch: piece.birth for piece in pieces if piece.start == 1}
-        for group in piece_groups(map(self._role.encode, pieces)):
+        for group in piece_groups(map(self._role.encode, pieces), self._other.together):
             fresh = tuple(births[piece.epoch] for piece in group if piece.start == 1)
             self._made.append(Pieces(self._window.next_number(), fresh, group))
         self._made_of = changes, page.until
@@ -266,12 +267,13 @@ def _page(
     due: Sequence[Change],
     has: Mapping[Epoch, int],
     until: int,
-    max_bytes: int,
+    limits: tuple[int, int],
     led: Set[Epoch],
     births: Set[Epoch],
     store: RunStore,
 ) -> RunPage:
-    """Pieces for these changes, of which the other end has epochs up to `has`; as many as a message may hold.
+    """Pieces for these changes, of which the other end has epochs up to `has`; as many as a message may hold by its `limits`,
+    in bytes and entries.
 
     With the ways of those epochs that need one, but for `led`, and the births that these need, but for `births`.
     """
@@ -281,11 +283,12 @@ def _page(
     proofs: dict[Epoch, Proof] = {}
     sent = dict(has)
     ends = {change.dot[0]: change.dot[1] + change.length - 1 for change in due}
+    max_bytes, together = limits
     entries = size = 0
     for change in due:
         epoch, seq = change.dot
         while sent[epoch] < seq + change.length - 1:
-            if size >= max_bytes or entries > MAX_TOGETHER - RUN_ENTRIES or len(pieces) == MAX_PIECES:
+            if size >= max_bytes or entries > together - RUN_ENTRIES or len(pieces) == MAX_PIECES:
                 until = change.position + max(sent[epoch] - seq, -1)
                 return RunPage(pieces, list(proofs.values()), until, [way for way in ways.values() if way])
             if epoch not in ways:

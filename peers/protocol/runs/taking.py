@@ -11,7 +11,7 @@ from peers.codec.messages import Synced
 from peers.codec.pieces import RawPiece
 from peers.codec.run_messages import MAX_DECLINED, Decline, Facts, Fill, Pieces, Prove, ShowBlocks, ShowWay
 from peers.events.dot import NO_EPOCHS, Epoch
-from peers.events.epoch import NO_KEYS, Birth
+from peers.events.epoch import NO_KEYS, NOTHING, Birth
 from peers.events.leaf import hash_ahead
 from peers.events.proof import Proof
 from peers.protocol.runs.fact_exchange import learn_facts
@@ -32,7 +32,7 @@ STEP_ENTRIES = 100
 """Entries after which a step takes no more pieces. Who brings more of them, or more than one step, shares the store."""
 BIRTH_ENTRIES = 90
 """As how many entries the first one of an epoch counts: its epoch is written too."""
-COMMITTED_STEPS = 4
+COMMITTED_STEPS = 8
 """Of one commit, at most: all neighbours hear of it at once."""
 SHARED_ENTRIES = 500
 """Of one commit of several steps, at most, where others use the store too."""
@@ -70,6 +70,8 @@ class Taking:
         self._steps: list[CommitStep] = []
         """What is being committed, and then the rest of the same messages."""
         self._is_resting = False
+        self._ahead: dict[Epoch, int] = {}
+        """Up to which seq epochs are hashed in what waits."""
         self._numbers: list[int] = []
         """Of these messages."""
         self._declined = NO_KEYS
@@ -96,6 +98,17 @@ class Taking:
                 raise BadPeer(f"it sent more than {WINDOW} messages before the first of them was confirmed")
         self._waiting.append(message)
         self.go_on()
+        if self._waiting and isinstance(message, Pieces) and not self._role.is_shared():
+            self._hash_ahead(message.pieces)
+
+    def _hash_ahead(self, pieces: Sequence[RawPiece]) -> None:
+        """While the store is busy, this thread does a part of its work: of what it will hash since it continues an epoch."""
+        for piece in pieces:
+            epoch, end = piece.epoch, self._role.ends.get(piece.epoch) or NOTHING
+            before = max(end.seq, self._other.coming.get(epoch, 0), self._ahead.get(epoch, 0))
+            if before and piece.start == before + 1 and not end.mark and epoch not in self._refused:
+                hash_ahead(piece.items)
+                self._ahead[epoch] = piece.last
 
     def accept(self) -> None:
         """What was declined may come now, as far as `may_begin` says so."""
@@ -120,6 +133,7 @@ class Taking:
         if self._steps or self._is_resting or not self._waiting:
             return
         messages, self._waiting = self._waiting, []
+        self._ahead.clear()
         if not self._role.has_room():
             self._waiting = [message for message in messages if not isinstance(message, Facts)]
             messages = [message for message in messages if isinstance(message, Facts)]

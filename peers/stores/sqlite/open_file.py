@@ -17,7 +17,6 @@ from peers.stores.store import DISK_FULL, MAX_CURSORS, StoreError
 
 _PROBE = "INSERT INTO facts VALUES ('probe', 1) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 _BEGIN_AGAIN = ("ROLLBACK", "BEGIN IMMEDIATE")
-_UNDO_PIECE = ("ROLLBACK TO piece", "RELEASE piece")
 _CURSORS = "SELECT synced, other_synced FROM cursors WHERE other_node_id = ?"
 _KEEP_CURSORS = "INSERT INTO cursors (other_node_id, synced, other_synced) VALUES (?, ?, ?)"
 _FORGET_CURSORS = (
@@ -51,7 +50,9 @@ class OpenFile(ABC):
         if checkpoint_lock is not None:
             self._checkpointer = Checkpointer(self._path, self._place, synchronous=synchronous, lock=checkpoint_lock)
         self._writes_before = 0
-        """`writes()` when the transaction began."""
+        """`writes()` when the transaction, or the last savepoint that is open, began."""
+        self._savepoints = 0
+        """That are open."""
 
     # What a store has in memory
 
@@ -104,7 +105,8 @@ class OpenFile(ABC):
         connection = self._opened()
         if connection.in_transaction:
             raise RuntimeError("a transaction is open already: they do not nest")
-        snapshot, self._writes_before = self._snapshot(), connection.total_changes
+        snapshot, writes_before = self._snapshot(), connection.total_changes
+        self._writes_before, self._savepoints = writes_before, 0
         if self._checkpointer is not None and self._checkpointer.was_full:
             self._checkpointer.before_commit(connection)
         with self._explained():
@@ -113,7 +115,7 @@ class OpenFile(ABC):
             yield
             with self._explained():
                 self._save(snapshot)
-                rows = connection.total_changes - self._writes_before
+                rows = connection.total_changes - writes_before
                 wal_bytes = self._place.check() if rows else 0  # reads go on from the open file, wherever it is
                 connection.execute("COMMIT")
         except BaseException as error:
@@ -131,28 +133,33 @@ class OpenFile(ABC):
         connection = self._opened()
         if not connection.in_transaction:
             raise RuntimeError("a store is written inside a transaction only")
-        snapshot = self._snapshot()
-        # Then the transaction has nothing else to take back, and no savepoint is needed, for which SQLite would copy pages.
-        is_first = connection.total_changes == self._writes_before
+        snapshot, before = self._snapshot(), (self._writes_before, self._savepoints)
+        # Else the transaction, or the last savepoint, has nothing but this to take back: one more is not needed, for which
+        # SQLite would copy pages.
+        is_own = connection.total_changes != self._writes_before
         try:
-            if not is_first:
+            if is_own:
+                self._writes_before, self._savepoints = connection.total_changes, self._savepoints + 1
                 connection.execute("SAVEPOINT piece")
             yield
-            if not is_first:
+            if is_own:
                 connection.execute("RELEASE piece")
         except BaseException as error:
             self._restore(snapshot)
-            if is_first and connection.in_transaction:
+            if self._savepoints:
+                with suppress(sqlite3.Error):  # then SQLite has taken back the whole transaction
+                    connection.execute("ROLLBACK TO piece")
+                    if is_own:
+                        connection.execute("RELEASE piece")
+            elif connection.in_transaction:
                 with self._explained():
                     for statement in _BEGIN_AGAIN:
-                        connection.execute(statement)
-            elif not is_first:
-                with suppress(sqlite3.Error):  # then SQLite has taken back the whole transaction
-                    for statement in _UNDO_PIECE:
                         connection.execute(statement)
             if isinstance(error, sqlite3.Error):
                 raise explain(self._path, error) from error
             raise
+        finally:
+            self._writes_before, self._savepoints = before
 
     def writes(self) -> int:
         """A number that changes with each write of the open transaction."""

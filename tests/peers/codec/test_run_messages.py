@@ -14,8 +14,8 @@ from peers.codec.pieces import raw_piece
 from peers.codec.run_messages import (
     FACTS_BYTES,
     MAX_SPANS,
-    MAX_TOGETHER,
     NODE_FRAME_BYTES,
+    READ_TOGETHER,
     STRANGER_BYTES,
     AskReach,
     Decline,
@@ -237,7 +237,7 @@ def test_what_is_no_message_is_of_the_wrong_format(frame: bytes) -> None:
 
 def test_a_message_has_no_more_entries_than_a_receiver_takes_at_once() -> None:
     piece = Piece(BIRTH.epoch, BIRTH, 1, 1, bytes(500), (HEAD,) * 500, HEAD, SIGNATURE)
-    most = MAX_TOGETHER // 500
+    most = READ_TOGETHER // 500
     full = dialect().encode(Pieces(1, (), (raw_piece(piece),) * most))
     assert isinstance(dialect().decode(full), Pieces)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import structs
 
-from peers.codec.run_messages import MAX_TOGETHER, Prove, ShowBlocks
+from peers.codec.run_messages import READ_TOGETHER, Prove, ShowBlocks
 from peers.events.piece import Piece
 from peers.protocol.sync import WINDOW
 from peers.stores.runs.memory import MemoryRunStore
@@ -104,9 +104,9 @@ def test_more_messages_than_the_window_has_end_the_link_with_a_sentence() -> Non
 
 def test_more_entries_than_a_message_may_have_are_refused() -> None:
     stranger = Neighbour().greet()
-    authors = [Author(f"n{number}", number) for number in range(3)]
+    authors = [Author(f"n{number}", number) for number in range(READ_TOGETHER // 500 + 1)]
 
-    stranger.sends(*[author.write(*["a"] * (MAX_TOGETHER // 2)) for author in authors])
+    stranger.sends(*[author.write(*["a"] * 500) for author in authors])
 
     assert stranger.heard[0][:2] == ["error", "wrong-format"]
     assert stranger.log.types == []
@@ -114,9 +114,9 @@ def test_more_entries_than_a_message_may_have_are_refused() -> None:
 
 def test_as_many_entries_as_a_message_may_have_are_taken() -> None:
     stranger = Neighbour().greet()
-    authors = [Author(f"n{number}", number) for number in range(2)]
+    authors = [Author(f"n{number}", number) for number in range(READ_TOGETHER // 500)]
 
-    stranger.sends(*[author.write(*["a"] * (MAX_TOGETHER // 2)) for author in authors])
+    stranger.sends(*[author.write(*["a"] * 500) for author in authors])
 
     assert stranger.heard == [["synced", 1]]
-    assert len(stranger.log.types) == MAX_TOGETHER
+    assert len(stranger.log.types) == READ_TOGETHER

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from peers.codec.run_messages import READ_TOGETHER
 from peers.errors import SyncError
 from peers.later import Later
 from peers.stores.runs.memory import MemoryRunStore
@@ -19,7 +20,8 @@ def test_the_end_that_dialled_speaks_first() -> None:
 
     name = pair.left.connection_id
     keys = [b64encode(role.key).decode() for role in (pair.left, pair.right)]
-    both = {"connection": name, "held": [], "newest": {}, "rest": hello()["rest"], "reads_ways": True}
+    reads = {"reads_ways": True, "together": READ_TOGETHER}
+    both = {"connection": name, "held": [], "newest": {}, "rest": hello()["rest"], **reads}
     greeting = {"boot": "b1", "key": keys[0], "clock_ms": NOW_MS, **both}
     assert pair.left_sent[0] == ["connect", 2, "left", 0, {"runs": greeting}]
     answer = {"boot": "b2", "key": keys[1], **both}

@@ -10,7 +10,9 @@ from peers.clock import ManualClock
 from peers.codec.encoded import EncodedPieces
 from peers.codec.pieces import raw_piece
 from peers.codec.run_messages import Pieces, Prove
+from peers.events.columns import Items
 from peers.events.entry import Entry
+from peers.events.leaf import hash_ahead
 from peers.protocol.runs.taking import MAX_UNCOMMITTED, STEP_PIECES
 from peers.protocol.sync import WINDOW
 from peers.roles.run_peer import SHARED_MS
@@ -53,6 +55,36 @@ def test_messages_that_come_while_others_are_committed_share_the_next_commit() -
 
     assert stranger.heard == [["synced", 1], ["synced", WINDOW]]
     assert len(stranger.log.types) == WINDOW
+
+
+@pytest.mark.parametrize("is_shared", [False, True])
+def test_what_goes_on_with_an_epoch_is_hashed_while_the_disk_is_busy_unless_others_use_it(
+    monkeypatch: pytest.MonkeyPatch, is_shared: bool
+) -> None:
+    hashed: list[int] = []
+
+    def note(items: Items) -> None:
+        hashed.append(len(items))
+        hash_ahead(items)
+
+    stranger, disk = held_neighbour()
+    if is_shared:
+        stranger.sends(*[Author(f"author{number}", number).write("much") for number in range(2 * STEP_PIECES)])
+        stranger.log.read(lambda store: store.state)
+        while disk.waiting:
+            disk.release(1)
+    monkeypatch.setattr("peers.protocol.runs.taking.hash_ahead", note)
+
+    stranger.brings("a", "b")
+    stranger.brings("c")
+    stranger.own.write("left out")
+    stranger.brings("d", "e", "f")
+    stranger.sends(Author("new", 7).write("of a new epoch", "too"))
+    assert hashed == ([] if is_shared else [1])
+    while disk.waiting:
+        disk.release()
+
+    assert {*stranger.log.types} - {"much"} == {"a", "b", "c", "of a new epoch", "too"}
 
 
 def test_messages_whose_numbers_fall_are_all_answered_by_the_last() -> None:

@@ -17,6 +17,7 @@ LIMITS = {
     "WALK_CHANGES": 4,
     "WINDOW": 3,
     "MAX_TOGETHER": 12,
+    "READ_TOGETHER": 17,
     "MAX_PIECES": 4,
     "MAX_FILLED": 4,
     "STEP_PIECES": 1,

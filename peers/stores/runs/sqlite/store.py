@@ -29,7 +29,6 @@ from peers.stores.runs.sqlite.rows import SqliteRunRows
 from peers.stores.runs.undoing import mark_undone
 from peers.stores.sqlite.arrival_rows import ArrivalRows
 from peers.stores.sqlite.counters import load_facts, save_facts
-from peers.stores.sqlite.file import explain
 from peers.stores.sqlite.layout import damaged
 from peers.stores.sqlite.many import LOOKUP
 from peers.stores.store import Looked, Place, StoreError, Walk, WalkOptions
@@ -82,6 +81,8 @@ class SqliteRunStore(SqliteRunRows, RunRules):
         """Runs that were read last, as far as they were: one who follows them needs only what is new. The last one last."""
         self._saved = self._numbers
         """Those in the file; never changed in place."""
+        self._unwritten: dict[Epoch, None] = {}
+        """Epochs whose rows are written before the commit: many pieces may change the same one."""
         self._is_marked = False
         """Whether marks are complete."""
 
@@ -95,8 +96,7 @@ class SqliteRunStore(SqliteRunRows, RunRules):
         if self._without_author():
             with self.transaction():
                 self._give_authors()
-        unrecorded = self._unrecorded()
-        if unrecorded:
+        if unrecorded := self._unrecorded():
             with self.transaction():
                 for leaf, position in unrecorded:
                     self._note(leaf, position)
@@ -127,9 +127,8 @@ class SqliteRunStore(SqliteRunRows, RunRules):
     def _load(self, connection: sqlite3.Connection) -> None:
         self._restore((0, 0, self._saved, self._saved))
         try:
-            facts = load_facts(connection)
-        except sqlite3.Error as error:
-            raise explain(self._path, error) from error
+            with self._explained():
+                facts = load_facts(connection)
         except (ValueError, TypeError) as error:
             raise damaged(self._path, f"its numbers are unreadable ({error})") from error
         self._numbers = RunNumbers(**{key: facts.get(key, 0) for key in _FACTS})
@@ -152,6 +151,7 @@ class SqliteRunStore(SqliteRunRows, RunRules):
         else:
             numbers = self._saved
             self._journal.clear()  # of the transaction before, which was committed
+            self._unwritten.clear()
         return len(self._names), len(self._journal), self._saved, numbers
 
     def _restore(self, snapshot: _Snapshot) -> None:
@@ -171,13 +171,19 @@ class SqliteRunStore(SqliteRunRows, RunRules):
     def _save(self, snapshot: _Snapshot) -> None:
         if self._is_marked:
             self._note_marked(self._numbers.last_position)
+        rows = [self._epochs[epoch] for epoch in self._unwritten if epoch in self._epochs]  # else it was taken back
+        self._tables.put(self._opened(), [(self._number(row.epoch), row) for row in rows])
+        self._unwritten.clear()
         save_facts(self._opened(), _FACTS, self._saved, self._numbers)
         self._saved = self._numbers.copy()
+
+    def writes(self) -> int:
+        return super().writes() + len(self._unwritten)
 
     # Epochs and runs
 
     def _put_epochs(self, rows: Sequence[EpochRow]) -> None:
-        self._tables.put(self._opened(), [(self._number(row.epoch), row) for row in rows])
+        self._unwritten |= dict.fromkeys([row.epoch for row in rows])
 
     def _rename_epoch(self, epoch: Epoch, name: Epoch) -> None:
         number = self._epoch_numbers[epoch]
@@ -312,15 +318,13 @@ class SqliteRunStore(SqliteRunRows, RunRules):
     def events_at(self, dots: Sequence[Dot]) -> list[tuple[Dot, Entry]]:
         with self._reading():
             found = super().events_at(dots)
-            runs = dict.fromkeys([self._run_row(*dot) for dot, _ in found])
-            for run in runs:
+            for run in dict.fromkeys([self._run_row(*dot) for dot, _ in found]):
                 self._hash_up_to(run, run.last)
             return found
 
     def piece(self, epoch: Epoch, start: int, last: int = MAX_SEQ) -> Piece | None:
         with self._reading():
-            piece = super().piece(epoch, start, last)
-            if piece is not None:
+            if (piece := super().piece(epoch, start, last)) is not None:
                 self._check_piece(piece)
             return piece
 

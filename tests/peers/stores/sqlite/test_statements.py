@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from peers.events.entry import Entry
+from peers.events.piece import Piece
 from tests.support.run_house import Writer, event, fresh, piece_of, put, send
 from tests.support.sql_store import SqlStore
 
@@ -94,6 +95,22 @@ def test_a_commit_of_one_plain_event_is_few_statements(store: SqlStore) -> None:
     put(store, ANNA, event(2))
 
     assert statements(store, lambda: put(store, ANNA, event(3))) <= 10
+
+
+def test_each_further_piece_of_a_commit_is_few_statements(store: SqlStore) -> None:
+    """For its savepoint, to begin and to end it, and one each for its events, the run and what tells of its content."""
+    sources = [fresh(Writer(number), *row_of(number * 1000, 9)) for number in range(2, 8)]
+    pieces = [piece_of(source, epoch) for source, epoch in sources]
+
+    def take(some: list[Piece]) -> None:
+        with store.transaction():
+            for piece in some:
+                store.take([piece])
+
+    take(pieces[:1])
+    few, many = [statements(store, lambda some=some: take(some)) for some in (pieces[1:2], pieces[2:])]
+
+    assert (many - few) / 3 <= 8  # and two for the places of an epoch that is new
 
 
 def test_a_commit_that_changes_nothing_writes_nothing(store: SqlStore) -> None:
