@@ -279,13 +279,14 @@ class ViewKeeper(LoopActor):
     async def _finish(self, fold: Fold) -> None:
         """All is folded."""
         self._tell(fold, fold.settle(is_sure=self._feed.is_applied))
-        if fold is not self._answering:
-            before = self._answering
-            await self._disks.flushed
-            self._flush(is_complete=True)
-            await self._disks.flushed
-            if before is not None:
-                await self._shown.tell_changes(before.layers, self._turn)
+        before = self._answering
+        if fold is not before:
+            with self._store.keeping(None if before is None else before.number):
+                await self._disks.flushed
+                self._flush(is_complete=True)
+                await self._disks.flushed
+                if before is not None:
+                    await self._shown.tell_changes(before.layers, self._turn)
             self._disks.clear()
             return
         if not self._opened.is_done:

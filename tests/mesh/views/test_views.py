@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from mesh.errors import MeshError
+from mesh.views import layers
 from mesh.views.keeper import CLEANED_FLUSH_MS, FOLD_BACKLOG, FOLD_EVERY_MS
 from mesh.views.undo import FOLDED_EVENTS, SEGMENT_EVENTS
 from tests.support.view_house import ViewHouse, follow, state_of
@@ -414,6 +415,29 @@ def test_a_listener_hears_what_a_new_version_has_changed(house: ViewHouse) -> No
     house.settle(view)
 
     assert heard == [f"{n:05}" for n in (*range(2_000), *range(2_500, 4_500))]
+
+
+def test_a_listener_hears_all_of_a_new_version_also_while_another_view_is_opened(
+    house: ViewHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(keys: int) -> Any:
+        return lambda state, event, meta: state.update({f"{n:05}": keys for n in range(keys)})
+
+    def hear(keys: list[str]) -> None:
+        if not heard:
+            house.views.view("other", fill(1))
+        heard.extend(keys)
+        house.loop._now += 0.1  # the disk does all that it is asked to
+
+    monkeypatch.setattr(layers, "PAGE_KEYS", 20)
+    house.sell()
+    house.view(apply=fill(1_500))
+    house.restart()
+    view, heard = house.view(apply=fill(5), version=2), list[str]()
+    view.on("change", hear)
+    house.settle(view)
+
+    assert len(heard) == 1_500
 
 
 def test_other_types_fold_anew(house: ViewHouse) -> None:
