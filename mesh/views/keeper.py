@@ -251,10 +251,9 @@ class ViewKeeper(LoopActor):
                     step = min(2 * step, MAX_BETWEEN_LOOKS)
         except (Exception, SystemExit, CancelledError) as error:  # noqa: BLE001 - of the application: it stops this view alone
             self._stop_at(fold, error)
-        self._pace = min(
-            EVENTS_BETWEEN_LOOKS, max(1, int(FIRST_LOOK_MS * (FOLD_EVENTS - left) / max(FOLD_MS - rest_ms, 0.001)))
-        )
-        self._since_flush += fold.folded - before
+        folded = fold.folded - before
+        self._pace = min(EVENTS_BETWEEN_LOOKS, max(1, int(FIRST_LOOK_MS * folded / max(FOLD_MS - rest_ms, 0.001))))
+        self._since_flush += folded
         shown = fold.settle(is_sure=self._feed.is_applied)
         self._tell(fold, shown if is_hidden else list(keys or ()))
         if self._since_flush >= FLUSH_EVENTS:

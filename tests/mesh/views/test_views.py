@@ -61,6 +61,24 @@ def test_a_slow_apply_has_short_turns_too(house: ViewHouse) -> None:
     assert max(Counter(turns).values()) == 2  # turns of 4 ms
 
 
+def test_an_apply_that_becomes_slow_has_short_turns_soon(house: ViewHouse) -> None:
+    turns: list[int] = []
+
+    def apply(state: Any, event: Any, meta: Any) -> None:
+        turns.append(house.loop.turns)
+        house.loop._now += 0.000_1 if len(turns) <= 10 else 0.002
+
+    view = house.view(apply=apply)
+    for _ in range(10):
+        house.sell()
+        house.settle(view)
+    house.wait(house.log.add_batch([(SALE, None)] * 30))
+    house.settle(view)
+
+    *_, most_but_one, most = sorted(Counter(turns).values())
+    assert most_but_one == 2 and most <= 5  # one turn has what took 0.5 ms before
+
+
 def test_what_the_log_has_is_in_a_view_that_is_opened(house: ViewHouse) -> None:
     for _ in range(3):
         house.sell()
