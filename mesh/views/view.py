@@ -35,8 +35,8 @@ class ViewStop(NamedTuple):
     @classmethod
     def at(cls, name: str, entry: Entry, key: object, error: BaseException) -> ViewStop:
         """`apply` has raised an error for this event, after it had come to this key."""
-        kind, why = entry.event["type"], _said(f"{type(error).__name__}: {error}")
-        created, said_key = list(entry.created), None if key is None else _said(str(key))
+        kind, why = entry.event["type"], _said(f"{type(error).__name__}: {_text_of(error)}")
+        created, said_key = list(entry.created), None if key is None else _said(_text_of(key))
         at_key = "" if said_key is None else f" at the key {said_key!r}"
         return cls(
             f"the view {name!r} has stopped at the event {created} of type {kind!r}, of which its `apply` raised "
@@ -222,6 +222,13 @@ class View:
         if layers is None:
             raise MeshError(self._shown.why_not)
         return layers
+
+
+def _text_of(value: object) -> str:
+    try:
+        return str(value)
+    except Exception as error:  # noqa: BLE001 - of the application
+        return f"<its text cannot be made: {type(error).__name__}>"
 
 
 def _said(text: str) -> str:
