@@ -168,7 +168,11 @@ class View:
         `after` is the last key of the page before. A page is of one moment; two pages may be of different ones. Folds wait
         while a page is read: read a large state in pages.
         """
-        return self._layers.page(prefix, after, limit)
+        while True:
+            layers = self._layers
+            found = layers.page(prefix, after, limit)
+            if layers is self._shown.layers:  # else it may have been cleared while it was read
+                return found
 
     def digest(self) -> str:
         """64 hexadecimal digits, equal for equal states: the sum, modulo 2**256, of the SHA-256 of each key with its value.

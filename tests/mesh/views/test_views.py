@@ -458,6 +458,28 @@ def test_a_listener_hears_all_of_a_new_version_also_while_another_view_is_opened
     assert len(heard) == 1_500
 
 
+def test_items_are_those_of_one_state_also_if_another_one_takes_its_place_meanwhile(
+    house: ViewHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(keys: int) -> Any:
+        return lambda state, event, meta: state.update({f"{n:05}": keys for n in range(keys)})
+
+    def switch(*arguments: Any) -> Any:
+        found = read(*arguments)
+        if found and house.row()["rebuild"]:
+            house.settle(view)
+            house.pass_seconds(1)  # the old state is cleared
+        return found
+
+    house.sell()
+    house.view(apply=fill(1_500))
+    house.restart()
+    view, read = house.view(apply=fill(5), version=2), house.view_store.page
+    monkeypatch.setattr(house.view_store, "page", switch)
+
+    assert [value for _, value in view.items()] == [5] * 5
+
+
 def test_other_types_fold_anew(house: ViewHouse) -> None:
     house.view(types=["sold"])
     house.sell()
