@@ -124,13 +124,13 @@ class ControlServer:
         if server is None or listening is None:
             return
         listening.stop()
+        connections = tuple(self._connections)
+        for connection in connections:
+            connection.finish()
         await asyncio.sleep(0)  # as `stop` says
         server.close()
         with contextlib.suppress(FileNotFoundError):
             (self.node.home / SOCKET_FILE).unlink()
-        connections = tuple(self._connections)
-        for connection in connections:
-            connection.finish()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LAST_ANSWERS_SECONDS):
                 for connection in connections:

@@ -257,6 +257,7 @@ class _JoinProtocol(asyncio.Protocol):
         self._inviting = inviting
         self._address = address
         self._received = bytearray()
+        self._is_asked = False
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -269,8 +270,8 @@ class _JoinProtocol(asyncio.Protocol):
         self._received += data
         if len(self._received) > MAX_JOIN_BYTES:
             self._transport.abort()
-        elif b"\n" in self._received:
-            self._transport.pause_reading()
+        elif b"\n" in self._received and not self._is_asked:
+            self._is_asked = True  # and reading goes on: else the end of the connection would not be seen
             self._inviting.answer(bytes(self._received).partition(b"\n")[0], self._address, self._reply)
 
     def _reply(self, answer: JoinAnswer) -> None:

@@ -163,8 +163,8 @@ async def _join(home: Home, code: InviteCode, inviter: _Inviter, with_log: bool)
         raise MeshError(f"{error}; {AGAIN}") from None
     except OSError as error:
         raise MeshError(f"it did not join: {error.filename} cannot be written ({error.strerror}); {AGAIN}") from None
-    with suppress(OSError):  # `mesh status` asks for it to be put away
-        (home.path / RECOVERY_FILE).unlink(missing_ok=True)  # of a mesh of this node alone, which has given way
+    with suppress(OSError):  # of a mesh of this node alone, which has given way: it is of no use any more
+        (home.path / RECOVERY_FILE).unlink(missing_ok=True)
     return Joined(home.node_id, label, chain.mesh_key, inviter.address, bool(answer.admin))
 
 

@@ -51,11 +51,13 @@ def found_at_start(home: Home, secret: bytes, now_ms: int, show: ShowCode | None
 
 
 def has_recovery_code(home: Path, mesh_key: bytes) -> bool:
-    """Whether the file of a home has the recovery code of the mesh with this key; not, say, of one that has given way."""
+    """Whether a home has a file that may be the recovery code of the mesh with this key; not that of one that has given way."""
     try:
         return mesh_signer((home / RECOVERY_FILE).read_text(errors="replace")).public == mesh_key
-    except (MeshError, OSError):
+    except FileNotFoundError:
         return False
+    except (MeshError, OSError):  # as with a note beside the code
+        return True
 
 
 def _what_it_has(home: Home) -> str:

@@ -238,7 +238,7 @@ class ViewKeeper(LoopActor):
         clock = self._clock
         until, rest_ms = clock.elapsed_ms() + FOLD_MS, FOLD_MS
         keys: dict[str, None] | None = {} if self._shown.emitter.has_listeners("change") else None
-        is_hidden, before, waiting = fold.is_rewound, fold.folded, fold.waiting
+        is_hidden, before = fold.is_rewound, fold.folded
         left, step = FOLD_EVENTS, self._pace
         try:
             while fold.waiting and left > 0:
@@ -251,9 +251,9 @@ class ViewKeeper(LoopActor):
                     step = min(2 * step, MAX_BETWEEN_LOOKS)
         except (Exception, SystemExit, CancelledError) as error:  # noqa: BLE001 - of the application: it stops this view alone
             self._stop_at(fold, error)
-        folded = waiting - fold.waiting
+        folded = fold.folded - before
         self._pace = min(EVENTS_BETWEEN_LOOKS, max(1, int(FIRST_LOOK_MS * folded / max(FOLD_MS - rest_ms, 0.001))))
-        self._since_flush += fold.folded - before
+        self._since_flush += folded
         shown = fold.settle(is_sure=self._feed.is_applied)
         self._tell(fold, shown if is_hidden else list(keys or ()))
         if self._since_flush >= FLUSH_EVENTS:
@@ -278,13 +278,14 @@ class ViewKeeper(LoopActor):
     async def _finish(self, fold: Fold) -> None:
         """All is folded."""
         self._tell(fold, fold.settle(is_sure=self._feed.is_applied))
-        if fold is not self._answering:
-            before = self._answering
-            await self._disks.flushed
-            self._flush(is_complete=True)
-            await self._disks.flushed
-            if before is not None:
-                await self._shown.tell_changes(before.layers, self._turn)
+        before = self._answering
+        if fold is not before:
+            with self._store.keeping(None if before is None else before.number):
+                await self._disks.flushed
+                self._flush(is_complete=True)
+                await self._disks.flushed
+                if before is not None:
+                    await self._shown.tell_changes(before.layers, self._turn)
             self._disks.clear()
             return
         if not self._opened.is_done:
@@ -348,13 +349,13 @@ class ViewKeeper(LoopActor):
     # Who waits
 
     def _stop_at(self, fold: Fold, error: BaseException) -> None:
-        self._shown.stop = ViewStop.at(self._wanted.name, fold.next_entry, fold.last_key, error)
-        LOG.error("%s", self._shown.stop.sentence, exc_info=error)
+        self._shown.stop = stop = ViewStop.at(self._wanted.name, fold.next_entry, fold.last_key, error)
+        LOG.error("%s\n%s", stop.sentence, stop.shown["traceback"])
         if self._answering is None:
-            self._shown.why_not = self._shown.stop.sentence
+            self._shown.why_not = stop.sentence
         if not self._opened.is_done:
             self._opened.set(None)
-        self._fail_waiters(self._shown.stop.sentence)
+        self._fail_waiters(stop.sentence)
 
     def _answer(self) -> None:
         fold = self._fold

@@ -134,6 +134,8 @@ class ViewStore:
         self._connection: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
         self._reading = threading.Lock()
+        self._kept: set[int] = set()
+        """States that `clear_some` leaves, although they were dropped."""
 
     # The file
 
@@ -206,7 +208,8 @@ class ViewStore:
 
     def clear_some(self) -> bool:
         """Delete a part of what was dropped; whether there is more."""
-        row = self._execute("SELECT number FROM views WHERE role = 'dropped' LIMIT 1").fetchone()
+        rows = self._execute("SELECT number FROM views WHERE role = 'dropped'").fetchall()
+        row = next((row for row in rows if row[0] not in self._kept), None)
         if row is None:
             return False
         some = "DELETE FROM state WHERE view = ? AND key IN (SELECT key FROM state WHERE view = ? LIMIT ?)"
@@ -214,6 +217,16 @@ class ViewStore:
             for table, column in ("olds", "view"), ("cleaned", "view"), ("views", "number"):
                 self._execute(f"DELETE FROM {table} WHERE {column} = ?", row)
         return True
+
+    @contextmanager
+    def keeping(self, view: int | None) -> Iterator[None]:
+        """Meanwhile a state is not cleared, also when another one has taken its place. None: there is none."""
+        kept = set() if view is None else {view}
+        self._kept |= kept
+        try:
+            yield
+        finally:
+            self._kept -= kept
 
     def flush(self, work: Flush) -> ViewProgress:
         """Write what has changed of a view; its progress, with the digest and the bytes."""

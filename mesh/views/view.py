@@ -35,8 +35,8 @@ class ViewStop(NamedTuple):
     @classmethod
     def at(cls, name: str, entry: Entry, key: object, error: BaseException) -> ViewStop:
         """`apply` has raised an error for this event, after it had come to this key."""
-        kind, why = entry.event["type"], _said(f"{type(error).__name__}: {error}")
-        created, said_key = list(entry.created), None if key is None else _said(str(key))
+        kind, why = entry.event["type"], _said(f"{type(error).__name__}: {_text_of(error)}")
+        created, said_key = list(entry.created), None if key is None else _said(_text_of(key))
         at_key = "" if said_key is None else f" at the key {said_key!r}"
         return cls(
             f"the view {name!r} has stopped at the event {created} of type {kind!r}, of which its `apply` raised "
@@ -179,7 +179,11 @@ class View:
         `after` is the last key of the page before. A page is of one moment; two pages may be of different ones. Folds wait
         while a page is read: read a large state in pages.
         """
-        return self._layers.page(prefix, after, limit)
+        while True:
+            layers = self._layers
+            found = layers.page(prefix, after, limit)
+            if layers is self._shown.layers:  # else it may have been cleared while it was read
+                return found
 
     def digest(self) -> str:
         """64 hexadecimal digits, equal for equal states: the sum, modulo 2**256, of the SHA-256 of each key with its value.
@@ -236,6 +240,13 @@ class View:
         if layers is None:
             raise MeshError(self._shown.why_not)
         return layers
+
+
+def _text_of(value: object) -> str:
+    try:
+        return str(value)
+    except Exception as error:  # noqa: BLE001 - of the application
+        return f"<its text cannot be made: {type(error).__name__}>"
 
 
 def _said(text: str) -> str:

@@ -74,7 +74,11 @@ def with_kept(meta: dict[str, Any]) -> dict[str, Any]:
 def labels(meta: Mapping[str, Any], key: str) -> list[str]:
     """The strings of the list `meta[key]`, each once; empty if there is none, or no list (in an old file)."""
     names = meta.get(key)
-    return list(dict.fromkeys([name for name in names if isinstance(name, str)])) if isinstance(names, list) else []
+    return (
+        list(dict.fromkeys([name for name in names if isinstance(name, str)]))
+        if isinstance(names, (list, tuple))
+        else []
+    )
 
 
 def _check_label(key: str, name: Any) -> None:

@@ -14,6 +14,7 @@ from mesh.cli.add import BYTE_ORDER_MARK
 from mesh.control.messages import BATCH_BYTES, BATCH_EVENTS, MAX_ITEM_BYTES, Confirmed
 from peers.events.created import Created, created_text
 from peers.events.entry import RESERVED_META
+from peers.events.reasons import check_channels
 from peers.log.draft import read_created
 from peers.stores.keys import MAX_ADD_KEY_BYTES
 from peers.stores.undo import undone_by, with_undo_id
@@ -129,6 +130,10 @@ class LineImport:
         time = kept.get("time")
         if isinstance(time, int) and time > time_ns() // 1_000_000:
             del kept["time"]
+        try:
+            check_channels(kept)
+        except ValueError:  # an earlier release has taken them, for no client
+            del kept["channels"]
         return _Item(self._number, created, bytes(found.event), kept or None, found.undone)
 
     def _refuse(self, number: int, why: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from itertools import groupby
 from operator import itemgetter
@@ -50,17 +50,18 @@ def _examination(context: click.Context) -> Examination:
             status, options_of_node = node.status(), node.options()
             if options_of_node is not None:
                 chosen = chosen.of_running(options_of_node)
-            return Examination(home, chosen, status, _links(node), node.texts().facts)
+            texts = _known(node.texts)
+            return Examination(home, chosen, status, _known(node.examine), texts.facts if texts is not None else ())
     except NoNodeError:
         return Examination(home, chosen)
     except MeshError as error:
         return Examination(home, chosen, trouble=str(error))
 
 
-def _links(node: Any) -> Any:
+def _known(ask: Callable[[], Any]) -> Any:
     """None from a node of an earlier release, which does not know the question."""
     try:
-        return node.examine()
+        return ask()
     except NoNodeError:
         raise
     except MeshError:

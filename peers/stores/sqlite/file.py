@@ -49,10 +49,7 @@ def connect(path: Path, layout: Layout, *, synchronous: str) -> sqlite3.Connecti
         check_header(path, layout)
         _check_contents(path, layout)
     elif _is_there(wal_of(path)):  # SQLite would take it for rubbish of the new file, and delete it
-        raise StoreError(
-            f"the log file {path} is missing, and its write-ahead log {wal_of(path)} is there: put the file back, "
-            "or move its write-ahead log away too"
-        )
+        raise _lost(path)
     with suppress(OSError):  # SQLite says why; it would let other users read a file that it makes, and those beside it
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     connection = open_file(path, "rwc")
@@ -106,7 +103,7 @@ def connect_beside(path: Path, *, synchronous: str) -> sqlite3.Connection:
 
 def is_unmade(path: Path) -> bool:
     """Whether the making of a file that is there was cut short: it has no events, and a store that opens it makes it."""
-    return not _is_there(path) or Path(f"{path}-journal").exists()
+    return Path(f"{path}-journal").exists() or not (_is_there(path) or _is_there(wal_of(path)))
 
 
 def needs_copy(path: Path) -> bool:
@@ -153,7 +150,7 @@ def check_header(path: Path, layout: Layout | None = None) -> int:
     except OSError as error:
         raise StoreError(f"the log file {path}: {error.strerror}; check the path and the rights on it") from error
     if not header:
-        raise _unmade(path)
+        raise _unmade(path) if is_unmade(path) else _lost(path)
     if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
         raise StoreError(f"the log file {path}: it is not a log, or is damaged; move it away, or name another file")
     version = int.from_bytes(header[60:64], "big")
@@ -165,6 +162,13 @@ def _unmade(path: Path) -> StoreError:
     return StoreError(
         f"the log file {path}: its making was cut short: it has no events, and the next start of its node, or `mesh join`, "
         "makes it"
+    )
+
+
+def _lost(path: Path) -> StoreError:
+    return StoreError(
+        f"the log file {path} is missing or empty, and its write-ahead log {wal_of(path)} is there: put the file back, "
+        "or move its write-ahead log away too"
     )
 
 

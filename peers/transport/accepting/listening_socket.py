@@ -14,6 +14,7 @@ from typing import Any
 from peers.transport.accepting.door import Door, Visit
 from peers.transport.accepting.files import limited_by_files, max_files
 from peers.transport.address import address_key, local_host
+from peers.transport.channel import CLOSE_SECONDS
 from peers.transport.sockets import listen_everywhere
 
 BACKLOG = 1_024
@@ -201,13 +202,13 @@ class ListeningSocket(socket.socket):
 
     async def end_accepted(self) -> None:
         """End what is left of the accepted connections, those too of which the server does not know yet; returns when all
-        are closed. Call `stop` first.
+        are closed, or CLOSE_SECONDS later: one that nobody reads does not see its end. Call `stop` first.
         """
         if self._accepted:
             self._left = self._loop.create_future()
             for accepted in tuple(self._accepted.values()):
                 accepted.cut()
-            await self._left
+            await asyncio.wait([self._left], timeout=CLOSE_SECONDS)
 
     def close(self) -> None:
         """Accept nothing more; accepted connections stay open."""

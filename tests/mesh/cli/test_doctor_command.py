@@ -120,6 +120,10 @@ def test_a_log_whose_making_was_cut_short_is_no_damage(home: Path) -> None:
 
     assert (found["store"]["state"], found["store"]["remedy"], code) == ("look", "start the node", 0)
 
+    (home / "log.sqlite-wal").write_bytes(bytes(5_000))
+
+    assert doctor(home)[0]["store"]["state"] == "wrong"  # it had been made
+
 
 def test_a_home_that_cannot_be_read_is_a_sentence(home: Path) -> None:
     file = home.parent / "file"
@@ -187,7 +191,9 @@ def test_a_running_node_of_an_earlier_release_is_checked_as_far_as_it_goes(
         monkeypatch.setattr(
             server.messages,
             "decode_request",
-            lambda line: refuse(line) if b"examine" in line or b"options" in line else decode(line),
+            lambda line: (
+                refuse(line) if any(one in line for one in (b"examine", b"options", b"facts")) else decode(line)
+            ),
         )
 
         found, code = doctor(node.home)

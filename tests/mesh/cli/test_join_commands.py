@@ -91,7 +91,7 @@ def test_a_home_with_events_joins_only_if_both_commands_say_so(kitchen: Node, tm
     codes = [run(kitchen.home, "invite", *options).stdout.decode().strip() for options in ((), ("--with-log",))]
     to_kitchen = ("--peer", at(kitchen))
 
-    assert b"has 1 events of a time without a mesh" in run(porch, "join", codes[1], *to_kitchen).stderr
+    assert b"has 1 event of a time without a mesh" in run(porch, "join", codes[1], *to_kitchen).stderr
     assert b"run `mesh invite --with-log` there" in run(porch, "join", "--with-log", codes[0], *to_kitchen).stderr
     assert run(porch, "join", "--with-log", codes[1], *to_kitchen).returncode == 0
 

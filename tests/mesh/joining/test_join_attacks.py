@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import ssl
 from contextlib import suppress
 from pathlib import Path
+from threading import Event, Thread
 
 import msgspec
 import pytest
 
 from mesh import MeshError
 from mesh.control.client import ControlClient
-from mesh.joining.inviting import WRONG_CODE
+from mesh.joining.inviting import WRONG_CODE, Inviting
 from mesh.joining.join import join
 from mesh.settings.home import Home, read_signer
 from mesh.trust.certificates import read_certificates
@@ -22,7 +24,7 @@ from mesh.trust.invite_code import INVITE_SECRET_BYTES, InviteCode
 from mesh.trust.join_messages import JoinCall, NotWelcome, Welcome, decode_answer
 from mesh.trust.recovery_code import mesh_signer
 from peers.facts.fact import Revocation
-from tests.support.joining_parts import ANNA, BERT, asked, call_of, exchange, files, invited, joined
+from tests.support.joining_parts import ANNA, BERT, SECONDS, anonymous, asked, call_of, exchange, files, invited, joined
 from tests.support.mesh_of_homes import RECOVERY_CODE, put_facts
 from tests.support.street import wait_until
 from tests.support.trusted_street import TrustedStreet, tls_options
@@ -83,6 +85,24 @@ def test_an_admin_that_was_revoked_lets_none_in_by_its_open_codes_and_opens_no_m
     assert isinstance(said, NotWelcome) and said.why.startswith(f"{kitchen.node_id} is no admin any more: ")
     with pytest.raises(MeshError, match="this node is not in its mesh any more"):
         invited(kitchen)
+
+
+def test_a_request_that_is_not_answered_does_not_keep_its_node_from_stopping(
+    street: TrustedStreet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kitchen = street.start("kitchen")
+    call, is_asked = call_of(kitchen, ANNA, invited(kitchen)), Event()
+    monkeypatch.setattr(Inviting, "_state", lambda *_: is_asked.set())  # as where the disk does not answer
+    stopping = Thread(target=kitchen.stop)
+
+    with anonymous().wrap_socket(socket.create_connection(("127.0.0.1", kitchen.port), SECONDS)) as wire:
+        wire.sendall(msgspec.json.encode(call) + b"\n")
+        assert is_asked.wait(SECONDS)
+        stopping.start()
+        stopping.join(SECONDS)
+        is_stopped = not stopping.is_alive()
+
+    assert is_stopped
 
 
 def test_wrong_tries_do_not_end_a_code(street: TrustedStreet) -> None:

@@ -70,7 +70,7 @@ def test_a_home_with_a_log_joins_only_if_both_ends_say_so_and_else_is_as_before(
     code = invited(kitchen)
     not_allowed = why_not(porch.home, code, kitchen, with_log=True)
 
-    assert "has 1 events of a time without a mesh: with `mesh join --with-log`" in unsaid
+    assert "has 1 event of a time without a mesh: with `mesh join --with-log`" in unsaid
     assert not_allowed.endswith(NO_LOG)
     assert files(porch.home) == before
     joined(street.path / "study", code, kitchen)  # what was refused has not used the code up

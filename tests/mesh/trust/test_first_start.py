@@ -88,6 +88,14 @@ def test_a_code_of_another_mesh_is_not_called_that_of_this_one(
     assert not any("recovery code" in message for message in caplog.messages)
 
 
+def test_a_code_with_a_note_beside_it_is_one(tmp_path: Path) -> None:
+    with Node("kitchen", home=tmp_path, **LOOPBACK), (tmp_path / "recovery-code.txt").open("a") as file:
+        file.write("of the shop\n")
+
+    with Node(home=tmp_path, **LOOPBACK) as node:
+        assert node.status().get()["has_recovery_file"] is True
+
+
 def test_where_the_code_cannot_be_shown_no_mesh_is_founded(tmp_path: Path) -> None:
     def fail(_code: str) -> None:
         raise MeshError("the display is off")

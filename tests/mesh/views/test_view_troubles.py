@@ -34,7 +34,12 @@ def test_a_value_that_json_has_not_stops_the_view_with_its_path(house: ViewHouse
     assert house.row()["error"]["key"] == "a"
 
 
-@pytest.mark.parametrize("key", [5, None, "\ud800", "x" * 1_025, "a\0b"])
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize("key", [5, None, "\ud800", "x" * 1_025, "a\0b", Mute()])
 def test_a_key_that_is_no_short_text_stops_the_view(house: ViewHouse, key: Any) -> None:
     view = house.view(apply=lambda state, event, meta: state.update({key: 1}))
 
@@ -44,7 +49,7 @@ def test_a_key_that_is_no_short_text_stops_the_view(house: ViewHouse, key: Any) 
     json.dumps(house.row(), ensure_ascii=False).encode()
 
 
-@pytest.mark.parametrize("error", [CancelledError(), SystemExit(3), ValueError("\ud800" * 5_000)])
+@pytest.mark.parametrize("error", [CancelledError(), SystemExit(3), ValueError("\ud800" * 5_000), Mute()])
 def test_an_error_of_any_kind_stops_a_view_and_is_said_in_a_short_text(house: ViewHouse, error: BaseException) -> None:
     def apply(state: Any, event: Any, meta: Any) -> None:
         raise error

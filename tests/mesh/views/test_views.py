@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from mesh.errors import MeshError
+from mesh.views import layers
 from mesh.views.keeper import CLEANED_FLUSH_MS, FOLD_BACKLOG, FOLD_EVERY_MS
 from mesh.views.undo import FOLDED_EVENTS, SEGMENT_EVENTS
 from tests.support.view_house import ViewHouse, follow, state_of
@@ -60,6 +61,24 @@ def test_a_slow_apply_has_short_turns_too(house: ViewHouse) -> None:
 
     assert len(turns) == 31
     assert max(Counter(turns).values()) == 2  # turns of 4 ms
+
+
+def test_an_apply_that_becomes_slow_has_short_turns_soon(house: ViewHouse) -> None:
+    turns: list[int] = []
+
+    def apply(state: Any, event: Any, meta: Any) -> None:
+        turns.append(house.loop.turns)
+        house.loop._now += 0.000_1 if len(turns) <= 10 else 0.002
+
+    view = house.view(apply=apply)
+    for _ in range(10):
+        house.sell()
+        house.settle(view)
+    house.wait(house.log.add_batch([(SALE, None)] * 30))
+    house.settle(view)
+
+    *_, most_but_one, most = sorted(Counter(turns).values())
+    assert most_but_one == 2 and most <= 5  # one turn has what took 0.5 ms before
 
 
 def test_what_the_log_has_is_in_a_view_that_is_opened(house: ViewHouse) -> None:
@@ -416,6 +435,51 @@ def test_a_listener_hears_what_a_new_version_has_changed(house: ViewHouse) -> No
     house.settle(view)
 
     assert heard == [f"{n:05}" for n in (*range(2_000), *range(2_500, 4_500))]
+
+
+def test_a_listener_hears_all_of_a_new_version_also_while_another_view_is_opened(
+    house: ViewHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(keys: int) -> Any:
+        return lambda state, event, meta: state.update({f"{n:05}": keys for n in range(keys)})
+
+    def hear(keys: list[str]) -> None:
+        if not heard:
+            house.views.view("other", fill(1))
+        heard.extend(keys)
+        house.loop._now += 0.1  # the disk does all that it is asked to
+
+    monkeypatch.setattr(layers, "PAGE_KEYS", 20)
+    house.sell()
+    house.view(apply=fill(1_500))
+    house.restart()
+    view, heard = house.view(apply=fill(5), version=2), list[str]()
+    view.on("change", hear)
+    house.settle(view)
+
+    assert len(heard) == 1_500
+
+
+def test_items_are_those_of_one_state_also_if_another_one_takes_its_place_meanwhile(
+    house: ViewHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(keys: int) -> Any:
+        return lambda state, event, meta: state.update({f"{n:05}": keys for n in range(keys)})
+
+    def switch(*arguments: Any) -> Any:
+        found = read(*arguments)
+        if found and house.row()["rebuild"]:
+            house.settle(view)
+            house.pass_seconds(1)  # the old state is cleared
+        return found
+
+    house.sell()
+    house.view(apply=fill(1_500))
+    house.restart()
+    view, read = house.view(apply=fill(5), version=2), house.view_store.page
+    monkeypatch.setattr(house.view_store, "page", switch)
+
+    assert [value for _, value in view.items()] == [5] * 5
 
 
 def test_other_types_fold_anew(house: ViewHouse) -> None:

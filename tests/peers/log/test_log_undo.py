@@ -92,6 +92,7 @@ def test_an_undo_lives_as_long_as_its_event_and_goes_to_the_same_clients(log: Pa
     added = undo(log, log.add({"type": "sale"}, meta).get())
     assert (added["reasons"], added["channels"]) == (["cart", "audit"], ["stock/apple"])
     assert "indexes" not in added and "by" not in added
+    assert undo(log, {**added, "created": SALE, "channels": ("stock/apple",)})["channels"] == ["stock/apple"]
 
 
 def test_an_undo_does_not_end_with_what_only_the_last_event_of_its_writer_keeps(log: PairLog) -> None:

@@ -127,6 +127,21 @@ def test_the_last_of_two_writers_both_stay_when_their_lines_become_events_of_one
     assert [line["event"]["of"] for line in lines_of(tmp_path / "home")] == ["kitchen", "study"]
 
 
+def test_channels_that_only_an_earlier_release_took_keep_no_line_out(node: Node) -> None:
+    lines = [
+        b'{"event": {"type": "a"}, "meta": {"created": [1, "x", 0], "channels": "stock", "by": "ada"}}',
+        b'{"event": {"type": "b"}, "meta": {"created": [2, "x", 0], "channels": null}}',
+        b'{"event": {"type": "c"}, "meta": {"created": [3, "x", 0], "channels": ["stock"]}}',
+    ]
+
+    done = run(node.home, "import", "-", given=b"\n".join(lines))
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    metas = {event["type"]: meta for event, meta in node.log.each()}
+    assert [metas[kind].get("channels") for kind in "abc"] == [None, None, ["stock"]]
+    assert metas["a"]["by"] == "ada"
+
+
 def test_a_bad_line_is_refused_with_its_number_and_keeps_out_no_other(node: Node) -> None:
     lines = [
         b'{"event": {"type": "a"}, "meta": {"created": [1, "x", 0]}}',

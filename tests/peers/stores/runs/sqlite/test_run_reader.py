@@ -88,3 +88,14 @@ def test_a_file_whose_making_was_cut_short_is_no_damage(tmp_path: Path, left: st
 
     with pytest.raises(StoreError, match="its making was cut short: it has no events, and"):
         SqliteRunReader(tmp_path / "log.db").open()
+
+
+def test_an_empty_file_whose_write_ahead_log_has_something_was_lost(tmp_path: Path) -> None:
+    (tmp_path / "log.db").write_bytes(b"")
+    (tmp_path / "log.db-wal").write_bytes(bytes(5_000))
+
+    for store in SqliteRunReader(tmp_path / "log.db"), SqliteRunStore(tmp_path / "log.db"):
+        with pytest.raises(
+            StoreError, match=r"is missing or empty, and its write-ahead log .* is there: put the file back"
+        ):
+            store.open()
