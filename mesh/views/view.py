@@ -193,7 +193,8 @@ class View:
         events that the log of this node has at the call, as after `node.synchronized()`.
 
         An event of another type, or one that was undone or cleaned, counts as folded when the view has come past it. Fails with
-        MeshError if the view has stopped, stops before, or the node ends, and with ValueError for what has no `added`.
+        MeshError if the view has stopped, stops before, or the node ends, and with ValueError for what has no `added`, or one
+        after the end of this log.
         """
         self._shown.check()
         added: int | None = None

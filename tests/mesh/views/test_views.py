@@ -513,9 +513,26 @@ def test_a_view_waits_only_for_what_has_an_added(house: ViewHouse, event: Any) -
         house.wait(house.view().after(event))
 
 
+def test_a_view_does_not_wait_for_an_event_after_the_end_of_the_log(house: ViewHouse) -> None:
+    view = house.view()
+    meta = house.sell()
+
+    assert house.wait(view.after(meta["added"])) is view
+    for event in meta["added"] + 1, {**meta, "added": 99}:
+        with pytest.raises(
+            ValueError, match=r"this log ends at 1, and no event has the `added` \d+: it is of another log"
+        ):
+            house.wait(view.after(event))
+
+
 def test_a_view_of_a_node_that_ended_says_so(house: ViewHouse) -> None:
     view = house.view()
-    waiting = view.after(99)
+    house.sell()
+    house.settle(view)
+    house.restart()
+    view = house.view()
+    house.view_store.is_unreadable = True
+    waiting = view.after(house.sell())
     house.restart()
 
     with pytest.raises(MeshError, match="the view 'stock': this node is not running"):
