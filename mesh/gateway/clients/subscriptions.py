@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -124,7 +125,7 @@ class Subscriptions:
     def _load(self, found: MatchedChannel) -> Any:
         try:
             return found.load(self._session.user, found.params)
-        except Exception as error:  # noqa: BLE001 - it is the user's function; `_on_loaded` looks at it
+        except (Exception, CancelledError) as error:  # noqa: BLE001 - it is the user's function; `_on_loaded` looks at it
             return Later.failed(error)
 
     def _on_loaded(self, entry: Entry, channel: str, found: MatchedChannel, done: Later[Any]) -> None:
@@ -142,7 +143,7 @@ class Subscriptions:
         except Denied as denied:
             self._marks.pop(channel, None)
             self._undo(entry, denied.reason)
-        except Exception as error:
+        except (Exception, CancelledError) as error:
             self._marks.pop(channel, None)
             log.exception(
                 "channel %r: its function failed for %r, whose subscription is undone: %s: %s",
