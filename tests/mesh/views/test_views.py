@@ -501,10 +501,36 @@ def test_a_view_that_cannot_be_is_refused(house: ViewHouse, name: str, options: 
         house.view(name, **options)
 
 
-def test_a_view_is_opened_once(house: ViewHouse) -> None:
+def test_a_view_is_opened_once_and_a_further_call_gives_the_same_one(house: ViewHouse) -> None:
+    class Shop:
+        def apply(self, state: Any, event: Any, meta: Any) -> None:
+            state["n"] = state.get("n", 0) + 1
+
+    shop = Shop()
+    given_up = house.views.view(
+        "stock", shop.apply, types=["sold", "lost"]
+    )  # as wait_for does: its caller does not wait
+    view = house.view(apply=shop.apply, types=("lost", "sold", "lost"))
+
+    assert view is given_up.result() is house.view(apply=shop.apply, types=["lost", "sold"])
+    house.sell()
+    assert (house.settle(view)["n"], len(house.views.status())) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "others"),
+    [
+        ({"apply": follow}, "`apply`"),
+        ({"types": ["sold"]}, "`types`"),
+        ({"apply": follow, "version": 2}, "`apply` and `version`"),
+    ],
+)
+def test_a_view_that_is_open_is_no_other_one(house: ViewHouse, options: dict[str, Any], others: str) -> None:
     house.view()
-    with pytest.raises(ValueError, match="the view 'stock' is open already: keep what `view` returned"):
-        house.view()
+    with pytest.raises(
+        ValueError, match=f"the view 'stock' is open already, with other {others}: keep what `view` ret"
+    ):
+        house.view(**options)
 
 
 @pytest.mark.parametrize("event", [{}, {"added": 5}, "5", True])
