@@ -189,8 +189,8 @@ class Node(LoopService, AppNode):
         - `change`: a Notice for people, as that a node was connected, unreachable or lost.
         - `stop`: a user called `mesh stop`. The node does not stop itself: the program that started it should do so.
 
-        The listener must be a plain function that does not block. What it raises is logged. Raises ValueError for another
-        event, and TypeError for a coroutine function.
+        The listener must be a plain function that does not block. What it raises is logged; on a loop of yours `sys.exit` ends
+        the program. Raises ValueError for another event, and TypeError for a coroutine function.
         """
         self.log.check()
         return self._emitter.on(checked(event, {"change", "stop"}, listener), SafeListener(listener, event))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from asyncio import CancelledError
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from mesh.views.state import Apply
 from mesh.views.store import ViewDisk, ViewStore
 from mesh.views.view import ShownState, ViewStop
 from peers.clock import Clock, Undo
+from peers.failures import failures
 from peers.later import Later
 from peers.log.run_log import RunCommit
 from peers.stores.store import Place, StoreError
@@ -118,9 +118,7 @@ class ViewKeeper(LoopActor):
         if self._shown.stop is not None:
             done.fail(MeshError(self._shown.stop.sentence))
         elif added > last:
-            done.fail(
-                ValueError(f"this log ends at {last}, and no event has the `added` {added}: it is of another log")
-            )
+            done.fail(ValueError(f"this log ends at {last}, so the `added` {added} is of another log"))
         else:
             self._waiters.append((added, place, done))
             self._answer()
@@ -252,7 +250,7 @@ class ViewKeeper(LoopActor):
                     break
                 if rest_ms > FOLD_MS * 3 / 4:
                     step = min(2 * step, MAX_BETWEEN_LOOKS)
-        except (Exception, SystemExit, CancelledError) as error:  # noqa: BLE001 - of the application: it stops this view alone
+        except failures(SystemExit) as error:  # of the application: it stops this view alone
             if fold.unread is None:
                 self._stop_at(fold, error)
         folded = waiting - fold.waiting
