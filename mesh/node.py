@@ -189,8 +189,8 @@ class Node(LoopService, AppNode):
         - `change`: a Notice for people, as that a node was connected, unreachable or lost.
         - `stop`: a user called `mesh stop`. The node does not stop itself: the program that started it should do so.
 
-        The listener must be a plain function that does not block. What it raises is logged. Raises ValueError for another
-        event, and TypeError for a coroutine function.
+        The listener must be a plain function that does not block. What it raises is logged; on a loop of yours `sys.exit` ends
+        the program. Raises ValueError for another event, and TypeError for a coroutine function.
         """
         self.log.check()
         return self._emitter.on(checked(event, {"change", "stop"}, listener), SafeListener(listener, event))
@@ -276,8 +276,9 @@ class Node(LoopService, AppNode):
         `types`: the types of the events to fold; None: all. `version`: count it up whenever `apply` changes, and all is folded
         anew; nodes with different code under one version differ for good. View says what `apply` may do.
 
-        The result comes once a state answers, with all that the log has, or has stopped: see `View.error`. Fails with TypeError
-        or ValueError for wrong arguments, MeshError for a state of a newer version or without a running node, and StoreError.
+        The result comes once a state answers, with all that the log has, or has stopped: see `View.error`. The same call gives
+        the same View again. Fails with TypeError or ValueError for wrong arguments, as others for a name that is open; with
+        MeshError for a state of a newer version or without a running node, and with StoreError.
         """
         self.log.check()
         if self._resources is None or self._resources.views is None:
@@ -296,7 +297,6 @@ class Node(LoopService, AppNode):
         return self.log.is_disowned
 
     def check(self) -> None:
-        """Raise MeshError if this process was forked from the one that the node runs in."""
         self.log.check()
 
     async def begin(self) -> None:

@@ -19,7 +19,7 @@ from mesh.actors.log_proxy import LogProxy
 from mesh.actors.node_supervisor import NodeSupervisor
 from mesh.actors.reports import Noted, refused_at_door
 from mesh.actors.runtime.inspection import abandon_actors
-from mesh.actors.runtime.loop_actor import LoopActorRef
+from mesh.actors.runtime.loop_actor import ActorDeadError, LoopActorRef
 from mesh.actors.runtime.loop_thread import LoopThread, Spawner
 from mesh.actors.runtime.mailbox import Runtime
 from mesh.actors.thread_disk import ThreadDisk
@@ -312,7 +312,8 @@ class NodeResources:
             if self.views is not None:
                 await self.views.close()
             if self.supervisor is not None and self.supervisor.is_alive():
-                await self.supervisor.ask_to(NodeSupervisor.end)
+                with contextlib.suppress(ActorDeadError):  # the application ends the program in a callback
+                    await self.supervisor.ask_to(NodeSupervisor.end)
                 await self.supervisor.stop(block=False)
         finally:
             try:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from peers.clock import Undo
+from peers.failures import failures
 
 Listener = Callable[..., Any]
 
@@ -49,13 +50,13 @@ class Emitter:
         first = self._firsts.get(event)
         if first is None:
             return
-        first_error: Exception | None = None
+        first_error: BaseException | None = None
         for listening in (first, *self._others.get(event, ())):
             listener = listening.listener
             if listener is not None:
                 try:
                     listener(*args)
-                except Exception as error:  # noqa: BLE001 - the others are called first; it is raised below
+                except failures() as error:  # the others are called first; it is raised below
                     first_error = first_error or error
         if first_error is not None:
             raise first_error

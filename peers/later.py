@@ -8,6 +8,8 @@ from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any, Generic, TypeVar
 
+from peers.failures import failures
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -113,7 +115,7 @@ class Later(Generic[T]):
                 return
             try:
                 value = function(source._value)
-            except Exception as error:  # noqa: BLE001 - raised where the result is waited for
+            except failures() as error:  # raised where the result is waited for
                 result.fail(error)
             else:
                 result.set(value)
@@ -175,11 +177,11 @@ class Later(Generic[T]):
             reactions, self._reactions = self._reactions, []
             if self._resolved is not None:
                 self._resolved.set()
-        first_error: Exception | None = None
+        first_error: BaseException | None = None
         for reaction in reactions:
             try:
                 reaction(self)
-            except Exception as error:  # noqa: BLE001 - the other reactions are called first; it is raised below
+            except failures() as error:  # the other reactions are called first; it is raised below
                 first_error = first_error or error
         if first_error is not None:
             raise first_error

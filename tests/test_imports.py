@@ -19,7 +19,7 @@ MAX_FILES = 14
 LAYERS = (
     # Lowest first. A name stands for a module, or for a package with all that has no layer of its own. Each may import from
     # its own layer and from those above it in this table.
-    ("peers.errors", "peers.later", "peers.clock", "peers.emitter"),
+    ("peers.errors", "peers.failures", "peers.later", "peers.clock", "peers.emitter"),
     ("peers.limits",),
     ("peers.budgets",),
     ("peers.events",),

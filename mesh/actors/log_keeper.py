@@ -16,6 +16,7 @@ from mesh.trust.expulsion import why_out
 from peers.clock import Clock, Undo
 from peers.events.entry import Entry
 from peers.events.signature import Signer
+from peers.failures import failures
 from peers.later import Later
 from peers.limits import LimitHits
 from peers.log.run_log import RunCommit, RunLog
@@ -317,6 +318,6 @@ class InTurnDisk:
         for result in tuple(self._unfinished):
             try:
                 result.fail(LogClosedError(CLOSED))
-            except Exception:
+            except failures():
                 LOG.exception("a reaction to the end of the log failed")
         return self._disk.close()

@@ -21,6 +21,7 @@ from peers.events.entry import Entry
 from peers.events.event_error import Cause
 from peers.facts.fact import Fact
 from peers.facts.roster import Roster
+from peers.failures import failures
 from peers.later import Later
 from peers.log.draft import BusyError, Draft, Meta, Waiting
 from peers.log.retention import Keeper, Keepers
@@ -106,7 +107,7 @@ class SafeListener:
     def __call__(self, *args: Any) -> None:
         try:
             self._listener(*args)
-        except Exception:
+        except failures():
             LOG.exception("a listener of %r failed", self._event)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Unpack
 from mesh.errors import MeshError
 from mesh.gateway.endpoints import CLIENTS_KEY, TOO_LONG, DialOut, Endpoints, Listen
 from mesh.gateway.metrics.measured import Measuring
-from mesh.gateway.options import GatewayOptions, listed
+from mesh.gateway.options import GatewayOptions, check_clients, listed
 from mesh.gateway.turned_away import TurnedAway
 from mesh.membership.status import Status
 from mesh.settings.config import parse_address
@@ -40,6 +40,7 @@ class Gateways:
 
     def __init__(self, **options: Unpack[GatewayOptions]) -> None:
         """Raises MeshError, with a sentence, for options that cannot be used."""
+        check_clients(options)
         self._options = options
         self._serve, self._dial = options.get("serve", {}), options.get("dial", {})
         self._upstream_url = options.get("upstream")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
-from mesh.errors import did_you_mean
+from mesh.errors import MeshError, did_you_mean
 
 if TYPE_CHECKING:  # the command line loads this module, and not the roles
     from mesh.gateway.clients.channels import Load
@@ -20,6 +20,9 @@ SECURE_DOOR = (
     "give --clients-cert and --clients-key of a certificate that browsers trust (they do not trust those of the mesh)"
 )
 """The remedy for a clients' door that is open to other machines without TLS."""
+
+FUNCTIONS = ("auth", "in_filter", "in_map", "out_filter", "out_map", "may_undo")
+"""Options for the clients' port that are one function each."""
 
 
 def listed(given: str | Sequence[str]) -> tuple[str, ...]:
@@ -35,6 +38,17 @@ def check_names(given: Iterable[str], of_node: Iterable[str]) -> None:
             raise TypeError(f"Node() got an unexpected keyword argument {name!r}{near}")
 
 
+def check_clients(options: GatewayOptions) -> None:
+    """Raise MeshError for options that nothing would ever use, because `clients` was left out; None is an answer."""
+    given: Mapping[str, object] = options
+    alone = [f"`{name}`" for name in (*FUNCTIONS, "channels", "clients_role") if given.get(name) is not None]
+    if alone and "clients" not in given:
+        raise MeshError(
+            f"{' and '.join(alone)}: only the port for clients uses that, and `clients` is not given: take "
+            'clients="127.0.0.1:8080", or clients=None if there should be no such port'
+        )
+
+
 class GatewayOptions(TypedDict, total=False):
     """Keyword arguments of Node; all may be left out. `mesh up` has most of them as options: `clients_cert` is --clients-cert.
     Where a list of text is taken, a str is one item.
@@ -48,7 +62,8 @@ class GatewayOptions(TypedDict, total=False):
     """
 
     clients: str | None
-    """HOST:PORT at which Logux clients and browsers connect; port 0 takes a free one. None: no such port is opened."""
+    """HOST:PORT at which Logux clients and browsers connect; port 0 takes a free one. None: no such port is opened. With
+    `auth`, `channels` and the other functions for clients it has to be given, if only as None."""
     metrics: str | None
     """HOST:PORT at which programs that watch the node ask for `/metrics`, `/healthz` and `/readyz`, and for nothing else; port
     0 takes a free one. The port for clients has them too. From other machines each request needs a token of `mesh token`, and

@@ -55,6 +55,20 @@ class Disks:
         """The same of the file of views."""
         return await self._until_done(lambda: self.ask_views(work))
 
+    async def retried(self, work: Callable[[], T]) -> T:
+        """What `work` gives, which reads the file of views on the loop, once its disk works."""
+        while True:
+            try:
+                return work()
+            except StoreError as error:
+                await self.wait_after(error)
+
+    async def wait_after(self, error: StoreError) -> None:
+        """A read has failed: wait until it is time to try again."""
+        self.error = str(error)
+        await self.pause(AGAIN_MS)
+        self.error = ""
+
     def flush(self, fold: Fold, cleaned: Cleaned, *, is_complete: bool, then: Callable[[], None]) -> None:
         """Write what the file lacks of a fold, and call `then`; not before `flushed` is done."""
         work = fold.begin_flush(is_complete=is_complete)

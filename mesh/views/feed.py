@@ -114,6 +114,10 @@ class Feed:
         self.changed.update((target, None) for _, target in undone_in(fed.table.createds, fed.table.bodies))
         return fold.take(table.without(fed.undone), fed.until, fed.mark)
 
+    async def settle(self, fold: Fold) -> list[str]:
+        """As Fold.settle, once the disk works."""
+        return await self._disks.retried(lambda: fold.settle(is_sure=self.is_applied))
+
     async def walk(self, fold: Fold) -> None:
         """Give the fold the events that follow in log order."""
         after, until = fold.walked, fold.added

@@ -15,7 +15,7 @@ from mesh.views.undo import Rewinder
 from peers.events.columns import EventTable
 from peers.events.created import Created
 from peers.events.entry import Entry
-from peers.stores.store import Place
+from peers.stores.store import Place, StoreError
 from peers.stores.undo import UNDO
 
 
@@ -88,6 +88,11 @@ class Fold:
     def last_key(self) -> Any:
         """The key that the last call of `apply` came to last; None: there is none."""
         return self._state.last_key
+
+    @property
+    def unread(self) -> StoreError | None:
+        """Why the file could not be read in the last call of `apply`; None: it could."""
+        return self._state.unread
 
     @property
     def next_place(self) -> Place | None:
@@ -171,7 +176,8 @@ class Fold:
     def fold_some(self, most: int, keys: dict[str, None] | None) -> None:
         """Fold up to so many of the events that wait; `keys`, if it is given, gets the keys that changed.
 
-        Raises what `apply` raises; then that event is the next one, and those before it are folded.
+        Raises what `apply` raises, or StoreError with `unread`; then that event is the next one, and those before it are
+        folded.
         """
         changes, start = Changes(), self._at
         table = self._todo[start : start + most]
@@ -206,6 +212,7 @@ class Fold:
         """To be called when none waits, or from time to time: show what was folded again, once it is whole.
 
         The keys that readers see changed by it. `is_sure`: what was folded once, and is not there any more, was cleaned.
+        Raises StoreError; it may be called again then.
         """
         is_done = not self.waiting and not self.is_walking
         if is_done:
@@ -216,8 +223,9 @@ class Fold:
         is_whole = is_done or self._goal is None or (self.place is not None and self.place >= self._goal)
         if self.layers.shadow is None or not is_whole:
             return []
+        changed = self.layers.publish()
         self._goal = None
-        return self.layers.publish()
+        return changed
 
     @property
     def is_rewound(self) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from asyncio import CancelledError
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from mesh.views.state import Apply
 from mesh.views.store import ViewDisk, ViewStore
 from mesh.views.view import ShownState, ViewStop
 from peers.clock import Clock, Undo
+from peers.failures import failures
 from peers.later import Later
 from peers.log.run_log import RunCommit
 from peers.stores.store import Place, StoreError
@@ -113,10 +113,12 @@ class ViewKeeper(LoopActor):
     def after(self, added: int | None, place: Place | None) -> Later[None]:
         """See View.after; without `added`, after all that the log has."""
         done: Later[None] = Later()
-        if added is None:
-            added = self._log.state.last_added if self._log.is_open else 0
+        last = self._log.state.last_added if self._log.is_open else 0
+        added = last if added is None else added
         if self._shown.stop is not None:
             done.fail(MeshError(self._shown.stop.sentence))
+        elif added > last:
+            done.fail(ValueError(f"this log ends at {last}, so the `added` {added} is of another log"))
         else:
             self._waiters.append((added, place, done))
             self._answer()
@@ -213,8 +215,8 @@ class ViewKeeper(LoopActor):
             await self._disks.flushed
             self._flush()
         elif fold.waiting:
-            self._fold_some(fold)
-            await self._turn()
+            await self._fold_some(fold)
+            await (self._turn() if fold.unread is None else self._disks.wait_after(fold.unread))
         elif self._log.state.last_added > fold.added:
             await self._go_back(fold, await feed.read_news(fold))
             self._answer()
@@ -225,7 +227,7 @@ class ViewKeeper(LoopActor):
         elif fold.is_walking:
             await feed.walk(fold)
             if not fold.waiting:
-                self._tell(fold, fold.settle(is_sure=self._feed.is_applied))
+                self._tell(fold, await feed.settle(fold))
         else:
             await self._finish(fold)
 
@@ -234,12 +236,11 @@ class ViewKeeper(LoopActor):
         self._idle = Later()
         await self._idle
 
-    def _fold_some(self, fold: Fold) -> None:
-        clock = self._clock
+    async def _fold_some(self, fold: Fold) -> None:
+        clock, left, step = self._clock, FOLD_EVENTS, self._pace
         until, rest_ms = clock.elapsed_ms() + FOLD_MS, FOLD_MS
         keys: dict[str, None] | None = {} if self._shown.emitter.has_listeners("change") else None
         is_hidden, before = fold.is_rewound, fold.folded
-        left, step = FOLD_EVENTS, self._pace
         try:
             while fold.waiting and left > 0:
                 fold.fold_some(step, keys)
@@ -249,12 +250,13 @@ class ViewKeeper(LoopActor):
                     break
                 if rest_ms > FOLD_MS * 3 / 4:
                     step = min(2 * step, MAX_BETWEEN_LOOKS)
-        except (Exception, SystemExit, CancelledError) as error:  # noqa: BLE001 - of the application: it stops this view alone
-            self._stop_at(fold, error)
+        except failures(SystemExit) as error:  # of the application: it stops this view alone
+            if fold.unread is None:
+                self._stop_at(fold, error)
         folded = fold.folded - before
         self._pace = min(EVENTS_BETWEEN_LOOKS, max(1, int(FIRST_LOOK_MS * folded / max(FOLD_MS - rest_ms, 0.001))))
         self._since_flush += folded
-        shown = fold.settle(is_sure=self._feed.is_applied)
+        shown = await self._feed.settle(fold)
         self._tell(fold, shown if is_hidden else list(keys or ()))
         if self._since_flush >= FLUSH_EVENTS:
             self._flush()
@@ -277,7 +279,7 @@ class ViewKeeper(LoopActor):
 
     async def _finish(self, fold: Fold) -> None:
         """All is folded."""
-        self._tell(fold, fold.settle(is_sure=self._feed.is_applied))
+        self._tell(fold, await self._feed.settle(fold))
         before = self._answering
         if fold is not before:
             with self._store.keeping(None if before is None else before.number):
@@ -385,7 +387,6 @@ class ViewKeeper(LoopActor):
     def _status(self) -> dict[str, Any]:
         fold, shown = self._fold, self._answering or self._fold
         last = self._log.state.last_added if self._log.is_open else 0
-        stop = self._shown.stop
         row: dict[str, Any] = {"name": self._wanted.name, "version": self._wanted.version, "types": self._wanted.types}
         unfolded = last if shown is None else last - shown.added + shown.waiting
         row |= {"behind": max(0, unfolded, int(self._idle is None))}  # it waits for a rewind, as a rule
@@ -393,6 +394,6 @@ class ViewKeeper(LoopActor):
         row["rebuild"] = None if fold is None or fold is self._answering else fold.shown() | {"of": fold.added}
         if row["rebuild"] is not None:
             row["digest"] = None  # that of another version, as a rule
-        row["error"] = None if stop is None else stop.shown
+        row["error"] = self._shown.stop.shown if self._shown.stop is not None else None
         row["store_error"] = self._disks.error or None
         return row

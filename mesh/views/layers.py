@@ -102,16 +102,20 @@ class Layers:
             self.keys += changes.more
 
     def publish(self) -> list[str]:
-        """What was folded again is whole: readers see it. The keys that have other values than before."""
-        shadow, self.shadow = self.shadow or {}, None
-        changes, top = Changes(), self._top
+        """What was folded again is whole: readers see it. The keys that have other values than before.
+
+        Raises StoreError; then nothing has changed.
+        """
+        shadow, changes, top = self.shadow or {}, Changes(), self._top
         with self.lock:
             for key, new in shadow.items():
                 old = self._read(key)
                 if is_other(old, new):
                     changes.add(key, old, new)
-                    top.before.setdefault(key, old)
+            for key, old in zip(changes.keys, changes.olds, strict=True):
+                top.before.setdefault(key, old)
             top.news.update({key: shadow[key] for key in changes.keys})
+            self.shadow = None
             self.commit(changes)
         return changes.keys
 

@@ -12,6 +12,7 @@ from mesh.views.values import PLAIN_INTEGERS, Compact, check_key, compact_value,
 from peers.events.columns import EventTable
 from peers.events.created import Created
 from peers.events.reasons import with_kept
+from peers.stores.store import StoreError
 
 _GONE: Any = object()
 """In place of the value of a key that has none."""
@@ -76,7 +77,7 @@ class ViewState(MutableMapping[str, Any]):
     read or set costs nothing. A tuple that was set is read as a list by later calls.
     """
 
-    __slots__ = ("_keys", "_live", "_news", "_read", "_seen", "last_key")
+    __slots__ = ("_keys", "_live", "_news", "_read", "_seen", "last_key", "unread")
 
     def __init__(self, read: Callable[[str], Compact], keys: Callable[[], Iterator[str]]) -> None:
         """`read` gives values as of before a call, `keys` all keys, in order."""
@@ -90,6 +91,8 @@ class ViewState(MutableMapping[str, Any]):
         """What was set, and what was read and may be changed inside."""
         self.last_key: Any = None
         """The key that the last call has read or set last, or whose value cannot be kept; None: it has come to none."""
+        self.unread: StoreError | None = None
+        """Why the file could not be read in the last call, whatever `apply` made of that."""
 
     def fold(
         self,
@@ -103,12 +106,13 @@ class ViewState(MutableMapping[str, Any]):
         """Call `apply` for each row of a table with its event: what is another then than before is put into `news`, for `read`,
         and added to `changes`; into `before` what `read` gave for what was not in `news`.
 
-        Raises what `apply` raises, and TypeError or ValueError for what is no key or no value of JSON; then of that event
-        nothing is changed. `changes` has a count for each of those before it.
+        Raises StoreError with `unread`, what `apply` raises, and TypeError or ValueError for what is no key or no value of
+        JSON; then of that event nothing is changed. `changes` has a count for each of those before it.
         """
         live, seen = self._live, self._seen
         self._news = news
         seen.clear()
+        self.unread = None
         keys, add_old, add_count = changes.keys, changes.olds.append, changes.counts.append
         columns = table.createds, table.times, table.origins, table.extras, table.vouched
         for event, created, time, origin, extra, vouched in zip(events, *columns, strict=True):
@@ -123,6 +127,10 @@ class ViewState(MutableMapping[str, Any]):
                 _run(waits)
             first = len(keys)
             try:
+                if (
+                    self.unread is not None
+                ):  # `apply` has caught it, and may have changed the state without what was there
+                    raise self.unread
                 for key, value in live.items():
                     old: Any = news.get(key, _ABSENT)
                     is_first = old is _ABSENT
@@ -181,7 +189,7 @@ class ViewState(MutableMapping[str, Any]):
     def __iter__(self) -> Iterator[str]:
         added = sorted(key for key, value in self._live.items() if value is not _GONE and self._before(key) is None)
         at = 0
-        for key in self._keys():
+        for key in self._all_keys():
             while at < len(added) and added[at] < key:
                 yield added[at]
                 at += 1
@@ -206,7 +214,19 @@ class ViewState(MutableMapping[str, Any]):
         """The value of a key before this call."""
         if not isinstance(key, str):
             check_key(key)
-        return self._read(key)
+        try:
+            return self._read(key)
+        except StoreError as error:
+            self.unread = error
+            raise
+
+    def _all_keys(self) -> Iterator[str]:
+        """All keys before this call."""
+        try:
+            yield from self._keys()
+        except StoreError as error:
+            self.unread = error
+            raise
 
 
 def _kept(key: str, value: Any) -> Compact:

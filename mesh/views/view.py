@@ -14,6 +14,7 @@ from mesh.views.values import value_of
 from peers.clock import Undo
 from peers.emitter import Emitter, checked
 from peers.events.entry import Entry
+from peers.failures import failures
 from peers.later import Later
 from peers.log.draft import read_created
 from peers.stores.store import Place, StoreError
@@ -80,7 +81,7 @@ class ShownState:
         """Tell the listeners of `change` that these keys have other values."""
         try:
             self.emitter.emit("change", keys)
-        except Exception:
+        except failures():
             LOG.exception("a listener of a view failed")
 
     async def tell_changes(self, before: Layers, turn: Callable[[], Awaitable[None]]) -> None:
@@ -197,7 +198,8 @@ class View:
         events that the log of this node has at the call, as after `node.synchronized()`.
 
         An event of another type, or one that was undone or cleaned, counts as folded when the view has come past it. Fails with
-        MeshError if the view has stopped, stops before, or the node ends, and with ValueError for what has no `added`.
+        MeshError if the view has stopped, stops before, or the node ends, and with ValueError for what has no `added`, or one
+        after the end of this log.
         """
         self._shown.check()
         added: int | None = None

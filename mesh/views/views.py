@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from mesh.actors.log_proxy import LogProxy
 from mesh.actors.runtime.loop_actor import LoopActorRef, alive_or
@@ -20,6 +20,20 @@ from peers.stores.store import Place
 
 MAX_NAME = 100
 ENDED = "this view has ended: its node is not running"
+
+
+class _Open(NamedTuple):
+    """A view, from the first call of `view` on."""
+
+    keeper: LoopActorRef[ViewKeeper]
+    shown: ShownState
+    arguments: dict[str, Any]
+    """Those of the call, but for the name."""
+    opened: Later[View]
+
+    def others(self, arguments: dict[str, Any]) -> str:
+        """The names of arguments that another call gives in another way; empty: none."""
+        return " and ".join(f"`{name}`" for name, value in arguments.items() if value != self.arguments[name])
 
 
 class Views:
@@ -51,7 +65,7 @@ class Views:
         self._open_disk = open_disk
         self._make_shown = make_shown
         self._disk: ViewDisk | None = None
-        self._keepers: dict[str, tuple[LoopActorRef[ViewKeeper], ShownState]] = {}
+        self._open: dict[str, _Open] = {}
         self._lock = threading.Lock()
         self._is_closed = False
 
@@ -62,18 +76,24 @@ class Views:
         except (TypeError, ValueError) as error:
             return Later.failed(error)
         shown = self._make_shown()
+        wanted = None if types is None else sorted(set(types))
+        arguments = {"apply": apply, "types": wanted, "version": version}
+        opened: Later[View] = Later()
+        opened.loop = self._runtime.loop
         with self._lock:
             if self._is_closed:
                 return Later.failed(MeshError("this node is not running"))
-            if name in self._keepers:
-                return Later.failed(ValueError(f"the view {name!r} is open already: keep what `view` returned"))
+            if name in self._open:
+                before = self._open[name]
+                others = before.others(arguments)
+                return Later.failed(ValueError(_open_already(name, others))) if others else before.opened
             if self._disk is None:
                 self._disk = self._open_disk(self._store)
             keeper = ViewKeeper.start(
                 self._runtime,
                 name,
                 apply,
-                types,
+                wanted,
                 version,
                 log=self._log,
                 clock=self._clock,
@@ -81,17 +101,15 @@ class Views:
                 disk=self._disk,
                 shown=shown,
             )
-            self._keepers[name] = keeper, shown
+            self._open[name] = _Open(keeper, shown, arguments, opened)
         view = View(name, shown, _Asked(keeper))
-        opened: Later[View] = Later()
-        opened.loop = self._runtime.loop
 
         def on_opened(done: Later[None]) -> None:
             if done.exception is None:
                 opened.set(view)
                 return
             with self._lock:
-                self._keepers.pop(name, None)
+                self._open.pop(name, None)
             keeper.stop(block=False)
             opened.fail(done.exception)
 
@@ -101,19 +119,19 @@ class Views:
     def status(self) -> list[dict[str, Any]]:
         """A row for each open view, by name: what `views` is in the status of a node. To be called on the loop."""
         hollow = self._log.state.hollow if self._log.is_open else 0
-        rows = [shown.status() for _, (_, shown) in sorted(self._keepers.items())]
+        rows = [self._open[name].shown.status() for name in sorted(self._open)]
         return [_with_hollow(row, hollow) for row in rows]
 
     def disown(self, why: str) -> None:
         """Called in a forked process: from now on every call of a view raises MeshError with the sentence `why`."""
-        for _, shown in self._keepers.values():
-            shown.disown(why)
+        for each in self._open.values():
+            each.shown.disown(why)
 
     def close(self) -> Later[None]:
         """Flush all views, and close the file. Harmless when it is closed."""
         with self._lock:
             self._is_closed = True
-            keepers = [keeper for keeper, _ in self._keepers.values()]
+            keepers = [each.keeper for each in self._open.values()]
             disk, self._disk = self._disk, None
         closed: Later[None] = Later()
         _end_all(keepers, lambda: disk.close().then(closed.follow) if disk is not None else closed.set(None))
@@ -131,6 +149,13 @@ class _Asked:
 
     def retry(self) -> Later[None]:
         return alive_or(self._keeper.ask_to(ViewKeeper.retry), MeshError(ENDED))
+
+
+def _open_already(name: str, others: str) -> str:
+    return (
+        f"the view {name!r} is open already, with other {others}: keep what `view` returned, or take another name. "
+        "A view is changed by the next start of its node"
+    )
 
 
 def _with_hollow(row: dict[str, Any], hollow: int) -> dict[str, Any]:

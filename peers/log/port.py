@@ -14,6 +14,7 @@ from peers.events.created import Created
 from peers.events.ends import Ends
 from peers.events.entry import Entry
 from peers.events.event_error import Cause
+from peers.failures import failures
 from peers.later import Later
 from peers.log.draft import Draft
 from peers.stores.run_store import Pen, RunState, RunStore
@@ -68,14 +69,14 @@ class Announcer:
         self._news.append(commit)
         if self._is_announcing:
             return
-        first_error: Exception | None = None
+        first_error: BaseException | None = None
         self._is_announcing = True
         try:
             while self._news:
                 for announcement in self._news.popleft().announcements(self._emitter):
                     try:
                         self._emitter.emit(*announcement)
-                    except Exception as error:  # noqa: BLE001 - the rest is announced all the same; it is raised below
+                    except failures() as error:  # the rest is announced all the same; it is raised below
                         first_error = first_error or error
         finally:
             self._is_announcing = False

@@ -10,6 +10,7 @@ from peers.clock import Undo
 from peers.events.created import Created
 from peers.events.entry import Entry
 from peers.events.reasons import DEFAULT_REASON, check_labels
+from peers.failures import failures
 from peers.later import Later
 from peers.log.draft import Meta, read_created
 from peers.log.moments import Moment, place_at, place_past
@@ -136,7 +137,7 @@ class LogRetention:
             return Later.failed(error)
         last_added = self._last_added()
         count = 0
-        first_error: Exception | None = None
+        first_error: BaseException | None = None
 
         def step(after: Entry | None) -> Later[Entry | None]:
             page = self._disk.run(lambda store: store.each(order="added", after=after, limit=CLEAN_EVENTS))
@@ -163,10 +164,10 @@ class LogRetention:
 
         return in_steps(step, None).transform(finish)
 
-    def _unkept(self, page: Sequence[Entry], names: frozenset[str]) -> tuple[list[Created], Exception | None]:
+    def _unkept(self, page: Sequence[Entry], names: frozenset[str]) -> tuple[list[Created], BaseException | None]:
         """Those of a page that neither another reason nor a keeper keeps, and what the first failing keeper raised."""
         createds: list[Created] = []
-        first_error: Exception | None = None
+        first_error: BaseException | None = None
         for entry in page:
             if not names.issuperset(entry.reasons or [DEFAULT_REASON]):
                 continue
@@ -174,7 +175,7 @@ class LogRetention:
             try:
                 if not self.keepers.keep(event, meta):
                     createds.append(entry.created)
-            except Exception as error:  # noqa: BLE001 - the event is kept, and it is raised when the rest is done
+            except failures() as error:  # the event is kept, and it is raised when the rest is done
                 first_error = first_error or error
         return createds, first_error
 

@@ -11,6 +11,7 @@ from peers.events.columns import bytes_of
 from peers.events.columns import joined as joined_events
 from peers.events.dot import Epoch
 from peers.events.entry import Entry
+from peers.failures import failures
 from peers.later import Later
 from peers.stores.arrivals import WRITTEN_HERE
 from peers.stores.keys import append_once
@@ -229,14 +230,14 @@ def _limited(takens: Sequence[Taken]) -> Mapping[Epoch, Limited]:
 
 def resolve_all(answers: Iterable[tuple[Later[Any], Any]]) -> None:
     """Give each result its answer, or its exception. What a reaction to one raises is raised after all have theirs."""
-    first_error: Exception | None = None
+    first_error: BaseException | None = None
     for result, answer in answers:
         try:
             if isinstance(answer, BaseException):
                 result.fail(answer)
             else:
                 result.set(answer)
-        except Exception as error:  # noqa: BLE001 - the others are answered first; it is raised below
+        except failures() as error:  # the others are answered first; it is raised below
             first_error = first_error or error
     if first_error is not None:
         raise first_error

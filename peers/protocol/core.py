@@ -346,7 +346,7 @@ class SyncCore(metaclass=_Role):
             if error.received:
                 raise
             self.fail(error)
-        except Exception:
+        except BaseException:
             if self.connected and not self._is_closing:
                 self.hang_up("error")
             raise

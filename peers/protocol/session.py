@@ -25,6 +25,7 @@ from peers.codec.messages import (
     name_of,
 )
 from peers.errors import MAX_SHOWN, SyncError
+from peers.failures import failures
 from peers.later import Later
 from peers.log.port import SyncLog
 from peers.protocol.core import SyncCore
@@ -267,7 +268,7 @@ class SessionMessages(SyncCore):
             return True
         try:
             return self.auth(self.other_options.token, self.other_node_id or "")
-        except Exception as error:  # noqa: BLE001 - the other end is answered first, then it is raised
+        except failures() as error:  # the other end is answered first, then it is raised
             return Later.failed(error)
 
     def _let_in(self, came_at: int | None = None) -> None:

@@ -49,6 +49,19 @@ def test_what_is_no_function_is_refused_by_the_name_of_its_option(tmp_path: Path
         Node("kitchen", home=tmp_path, clients="127.0.0.1:0", **options)
 
 
+def test_functions_for_clients_need_the_port_for_clients(tmp_path: Path) -> None:
+    def agree(*_: Any) -> Any:
+        return True
+
+    for options in {"in_filter": agree}, {"auth": agree, "channels": {"stock": agree}, "metrics": "127.0.0.1:0"}:
+        names = " and ".join(f"`{name}`" for name in options if name != "metrics")
+        with pytest.raises(
+            MeshError, match=f"^{names}: only the port for clients uses that, and `clients` is not given"
+        ):
+            Node("kitchen", home=tmp_path, **options)
+        Node("kitchen", home=tmp_path, clients=None, **options)
+
+
 @pytest.mark.parametrize(
     ("sentence", "in_python"),
     [

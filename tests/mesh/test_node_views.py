@@ -58,6 +58,18 @@ def test_a_view_on_a_loop_and_over_a_restart(tmp_path: Path) -> None:
     assert (tmp_path / VIEWS_FILE).stat().st_mode & 0o777 == 0o600
 
 
+def test_a_view_that_was_waited_for_too_short_is_asked_for_again(tmp_path: Path) -> None:
+    async def run() -> int:
+        async with node(tmp_path) as till:
+            await till.log.add(sold("apple"))
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(till.view("stock", apply), 0)
+            stock = await till.view("stock", apply)
+            return int(stock["apple"])
+
+    assert asyncio.run(run()) == -1
+
+
 def test_a_node_without_views_has_no_file_of_them(tmp_path: Path) -> None:
     with node(tmp_path) as till:
         assert till.status().get(DEADLINE_SECONDS)["views"] == []

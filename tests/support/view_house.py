@@ -28,6 +28,7 @@ from peers.later import Later
 from peers.limits import LimitHits, Limits
 from peers.log.run_log import RunCommit
 from peers.stores.runs.memory import MemoryRunStore
+from peers.stores.store import StoreError
 from peers.stores.undo import UNDO
 
 T = TypeVar("T")
@@ -49,6 +50,24 @@ def follow(state: Any, event: dict[str, Any], meta: dict[str, Any]) -> None:
         state.pop(f"of {(event['n'] + 1) % 5}", None)
 
 
+class _Unreadable(ViewStore):
+    """A file of views that cannot be read for a while."""
+
+    is_unreadable = False
+
+    def read(self, view: int, key: str) -> Any:
+        self._check()
+        return super().read(view, key)
+
+    def page(self, view: int, first: str, before: str | None, limit: int) -> Any:
+        self._check()
+        return super().page(view, first, before, limit)
+
+    def _check(self) -> None:
+        if self.is_unreadable:
+            raise StoreError("the file of views cannot be read: disk I/O error")
+
+
 class ViewHouse:
     """Lives one after the other on the same disks: `begin`, then `crash` or `end`."""
 
@@ -56,7 +75,7 @@ class ViewHouse:
         self.loop = VirtualLoop(seed)
         self.random = Random(seed)
         self.store = log_store or MemoryRunStore()
-        self.view_store = ViewStore()
+        self.view_store = _Unreadable()
         self.ever: dict[Created, Entry] = {}
         """Every event that was shown in one of its lives, as it was shown last."""
         self._lives = 0

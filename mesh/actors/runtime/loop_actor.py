@@ -8,12 +8,14 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, cast, overload
 
 import pykka
+from pykka import ActorDeadError
 
 from mesh.actors.runtime.loop_future import LoopFuture
-from mesh.actors.runtime.mailbox import ACTOR_FAILURES, Call, Envelope, Mailbox, Runtime, Stop
+from mesh.actors.runtime.mailbox import Call, Envelope, Mailbox, Runtime, Stop
+from peers.failures import failures
 from peers.later import Later, is_on_loop
 
-__all__ = ["LoopActor", "LoopActorRef", "LoopFuture", "Runtime"]
+__all__ = ["ActorDeadError", "LoopActor", "LoopActorRef", "LoopFuture", "Runtime"]
 
 A = TypeVar("A", bound="LoopActor")
 P = ParamSpec("P")
@@ -235,7 +237,7 @@ class LoopActor(pykka.Actor):
         self._handle_failure(type(error), error, error.__traceback__)
         try:
             self.on_failure(type(error), error, error.__traceback__)
-        except ACTOR_FAILURES as second:
+        except failures() as second:
             self._handle_failure(type(second), second, second.__traceback__)
 
     def stop_now(self) -> None:

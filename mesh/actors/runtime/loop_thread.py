@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import selectors
 import threading
 from collections.abc import Coroutine, Iterator
 from typing import Any, TypeVar
 
+from peers.failures import failures, own_this_thread
 from peers.later import Later
 
+LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 
 CANCEL_SECONDS = 1.0
@@ -59,7 +62,8 @@ class LoopThread:
         self._selector = selectors.DefaultSelector()
         self.loop = asyncio.SelectorEventLoop(self._selector)
         """To be used as asyncio allows it from other threads."""
-        self._thread = threading.Thread(target=self.loop.run_forever, name="peermesh-loop", daemon=True)
+        self._is_ending = False
+        self._thread = threading.Thread(target=self._run, name="peermesh-loop", daemon=True)
         self._thread.start()
 
     def check_outside(self) -> None:
@@ -88,6 +92,18 @@ class LoopThread:
     def close(self) -> None:
         """Stop the loop and end the thread. Raises RuntimeError as `check_outside` does."""
         self.run(self.loop.shutdown_asyncgens())
+        self._is_ending = True
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()
+
+    def _run(self) -> None:
+        own_this_thread()
+        is_over = False
+        while not is_over:
+            try:
+                self.loop.run_forever()
+                is_over = True
+            except failures() as error:  # asyncio lets SystemExit and KeyboardInterrupt through
+                LOG.error("%s in a callback does not end the thread of a node", type(error).__name__, exc_info=error)
+                is_over = self._is_ending

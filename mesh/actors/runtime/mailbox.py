@@ -20,14 +20,14 @@ from pykka.messages import _ActorStop as Stop
 
 from mesh.actors.runtime.loop_future import LoopFuture
 from mesh.actors.runtime.turns import Turn, Turns
+from peers.failures import failures
 from peers.later import Later, is_on_loop
 
-__all__ = ["ACTOR_FAILURES", "Call", "Envelope", "Mailbox", "Runtime", "Stop"]
+__all__ = ["Call", "Envelope", "Mailbox", "Runtime", "Stop"]
 
 MESSAGES_PER_TURN = 64  # after them the loop serves the other actors
 TURN_SECONDS = 0.002
 """The same, after the message that is being handled then."""
-ACTOR_FAILURES = (Exception, asyncio.CancelledError)  # end one actor; any other BaseException stops all actors
 FATAL_IN_TASK = (KeyboardInterrupt, SystemExit)  # asyncio raises these two out of the loop by itself
 
 pykka_log = logging.getLogger("pykka")
@@ -229,7 +229,7 @@ class Mailbox:
             if answer is not None and is_deferred(answer):
                 self._adopt(answer, reply)
                 return
-        except ACTOR_FAILURES as error:
+        except failures() as error:  # ends one actor; any other BaseException stops all actors
             if reply is None:
                 actor.handle_failure(error)
             else:
@@ -250,7 +250,7 @@ class Mailbox:
     def _resolve(self, resolve: Callable[[Any], None], result: Any) -> None:
         try:
             resolve(result)
-        except Exception as error:  # noqa: BLE001 - a reaction of the asker raised it, not the actor
+        except failures() as error:  # a reaction of the asker raised it, not the actor
             context = {"message": f"a reaction to an answer of {self._name} failed", "exception": error}
             self.loop.call_exception_handler(context)
 
@@ -327,7 +327,7 @@ class Mailbox:
         assert self._unfinished is not None
         reply = self._unfinished.pop(task)
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
-        if error is not None and not isinstance(error, ACTOR_FAILURES):
+        if error is not None and not isinstance(error, failures()):
             self._task_broke(error, reply)
         elif reply is not None:
             if error is None:

@@ -23,6 +23,7 @@ from mesh.membership.diagnosis.doctor.home import (
     mistake_finding,
     node_finding,
     store_finding,
+    views_finding,
 )
 from mesh.membership.diagnosis.doctor.neighbours import (
     meshes_finding,
@@ -141,6 +142,8 @@ class Examination:
         who, mistakes = key_facts(self.home, self.facts)
         yield mistake_finding("key", mistakes, who)
         yield store_finding(store_facts(self.home), self.status["store_error"] if self.status else None)
+        if self.status and self.status.get("views"):  # a node of an earlier release has none
+            yield views_finding(self.status["views"])
 
     def _network(self) -> Iterator[Finding]:
         if self.options.mistakes and self.status is None:  # it is not known what may be sent, and where

@@ -24,7 +24,7 @@ class Denied(Exception):
 
     def __init__(self, reason: str = "denied") -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason = str(reason).encode(errors="backslashreplace").decode()  # JSON has no half of a surrogate pair
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from mesh.gateway.clients.access import user_of
 from mesh.gateway.clients.tokens import Pass
 from peers.clock import Clock, Undo
 from peers.errors import SyncError
+from peers.failures import failures
 from peers.transport.address import address_key
 
 MAX_WRONG = 10
@@ -107,7 +108,7 @@ class Guard:
             return held or self._pass_of(user, False, address)
         try:
             answer = self._auth(user, token)
-        except Exception as error:  # noqa: BLE001 - it is the user's function, and is logged
+        except failures() as error:  # it is the user's function, and is logged
             raise self._failed(node_id, address, error) from None
         if inspect.isawaitable(answer):
             return self._wait(answer, node_id, address)
@@ -150,7 +151,7 @@ class Guard:
         if self._wrong.is_refused(address, self._clock.elapsed_ms()):
             raise SyncError("bruteforce", None, other_node_id=node_id)
 
-    def _failed(self, node_id: str, address: str, error: Exception) -> SyncError:
+    def _failed(self, node_id: str, address: str, error: BaseException) -> SyncError:
         """Log it once, and count it: tokens that make `auth` raise must not be tried without end either."""
         if not self._is_failing:
             self._is_failing = True

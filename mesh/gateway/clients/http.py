@@ -22,7 +22,7 @@ from mesh.gateway.clients.role import ClientGatewaySync, Hooks
 from mesh.gateway.clients.tokens import Pass, Tokens
 from mesh.gateway.endpoints import CLIENTS_DOOR, CLIENTS_KEY, METRICS_DOOR, METRICS_KEY, TOO_LONG, Listen
 from mesh.gateway.metrics.monitoring import Monitoring
-from mesh.gateway.options import SECURE_DOOR, GatewayOptions, listed
+from mesh.gateway.options import FUNCTIONS, SECURE_DOOR, GatewayOptions, listed
 from mesh.gateway.turned_away import TurnedAway
 from mesh.membership.status import Status
 from mesh.settings.config import parse_address
@@ -46,8 +46,6 @@ HOSTS_MS = 5_000
 BEARER = "Bearer "
 FORWARDED = frozenset(("forwarded", "x-forwarded-for", "x-real-ip", "via"))
 """Headers that proxies add."""
-FUNCTIONS = {"auth", "in_filter", "in_map", "out_filter", "out_map", "may_undo"}
-"""Options that are one each."""
 ADVICE = {
     "wrong-credentials": "it shows no token that holds for this user (`mesh token list` shows which do), or its id is none of "
     "a client: USER or USER:..., without ~",
@@ -83,8 +81,8 @@ class ClientGateway:
             )
         self._files = (cert, key)
         given: Mapping[str, object] = options
-        for function in FUNCTIONS & given.keys():
-            if given[function] is not None and not callable(given[function]):
+        for function in FUNCTIONS:
+            if given.get(function) is not None and not callable(given[function]):
                 raise MeshError(f"`{function}` is a function, and cannot be {given[function]!r}")
         channels = options.get("channels")
         self._tls: ssl.SSLContext | None = None

@@ -14,6 +14,7 @@ from mesh.gateway.clients.channels import Channels, Denied, MatchedChannel
 from mesh.gateway.clients.replies import DENIED, PROCESSED, SUBSCRIBE, is_for_servers, undo_of
 from peers.codec.logux_5 import TimedDialect
 from peers.events.entry import Entry, encode_event
+from peers.failures import failures
 from peers.later import Later
 from peers.log.port import SyncLog
 from peers.roles.server import written
@@ -124,7 +125,7 @@ class Subscriptions:
     def _load(self, found: MatchedChannel) -> Any:
         try:
             return found.load(self._session.user, found.params)
-        except Exception as error:  # noqa: BLE001 - it is the user's function; `_on_loaded` looks at it
+        except failures() as error:  # it is the user's function; `_on_loaded` looks at it
             return Later.failed(error)
 
     def _on_loaded(self, entry: Entry, channel: str, found: MatchedChannel, done: Later[Any]) -> None:
@@ -142,7 +143,7 @@ class Subscriptions:
         except Denied as denied:
             self._marks.pop(channel, None)
             self._undo(entry, denied.reason)
-        except Exception as error:
+        except failures() as error:
             self._marks.pop(channel, None)
             log.exception(
                 "channel %r: its function failed for %r, whose subscription is undone: %s: %s",

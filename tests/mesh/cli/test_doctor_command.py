@@ -180,6 +180,17 @@ def test_the_limits_of_a_running_node_count(tmp_path: Path) -> None:
     assert "limits.disk_share_for_own" in shown.stdout
 
 
+def test_a_view_that_has_stopped_is_wrong(home: Path) -> None:
+    with Node("kitchen", home=home, listen="127.0.0.1:0", mdns=False, open=True) as node:
+        before, _ = doctor(home)
+        node.view("stock", lambda state, event, meta: state.update(n=event["n"])).get(SECONDS)
+        found, code = doctor(home)
+
+    assert ("views" in before, found["views"]["state"], code) == (False, "wrong", 1)
+    assert "of type 'milk': KeyError: 'n'" in found["views"]["found"]
+    assert "`retry()`" in found["views"]["remedy"]
+
+
 def test_a_running_node_of_an_earlier_release_is_checked_as_far_as_it_goes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 from mesh.errors import MeshError
 from mesh.views.disks import AGAIN_MS
 from mesh.views.keeper import FLUSH_MS
+from peers.stores.store import StoreError
 from tests.support.view_house import ViewHouse, count, follow, state_of
 
 NO_JSON: list[tuple[Any, str]] = [
@@ -254,6 +255,56 @@ def test_a_failing_log_disk_delays_a_view(house: ViewHouse) -> None:
     view = house.view()
 
     assert house.settle(view)["apple"] == 5
+
+
+def careless(state: Any, event: Any, meta: Any) -> None:
+    try:
+        count(state, event, meta)
+    except StoreError:
+        state[event["item"]] = 0
+
+
+def inside(state: Any, event: Any, meta: Any) -> None:
+    state["keys"] = sorted({*state, event["item"]})
+
+
+@pytest.mark.parametrize("apply", [count, careless, inside])
+def test_a_disk_that_cannot_be_read_in_apply_delays_a_view(house: ViewHouse, apply: Any) -> None:
+    house.view(apply=apply)
+    for item in "apple", "pear":
+        house.sell(item)
+    house.pass_seconds(1)
+    house.restart()
+    view = house.view(apply=apply)
+    house.view_store.is_unreadable = True
+    done = view.after(house.sell("apple", -2))
+    house.pass_seconds(3 * AGAIN_MS / 1_000)
+    assert (done.is_done, view.error, "cannot be read" in house.row()["store_error"]) == (False, "", True)
+
+    house.view_store.is_unreadable = False
+    house.wait(done)
+    assert state_of(view) == house.expected(apply)
+    assert house.row()["store_error"] is None
+
+
+def test_a_disk_that_cannot_be_read_after_a_rewind_delays_what_readers_see(house: ViewHouse) -> None:
+    def newest(state: Any, event: Any, meta: Any) -> None:
+        state["newest"] = [*state.get("newest", []), event["change"]][-2:]
+
+    house.settle(house.view(apply=newest))
+    for change in 1, 2, 3:
+        house.sell("apple", change, time=10 * change)
+    house.pass_seconds(FLUSH_MS / 1_000)
+    house.restart()
+    view = house.view(apply=newest)
+    house.view_store.is_unreadable = True
+    done = view.after(house.sell("apple", 4, time=25))
+    house.pass_seconds(3 * AGAIN_MS / 1_000)
+    assert (done.is_done, view.error) == (False, "")
+
+    house.view_store.is_unreadable = False
+    house.wait(done)
+    assert state_of(view) == {"newest": [4, 3]}
 
 
 def test_a_late_event_on_a_full_disk_waits_for_what_is_on_its_way_to_it(house: ViewHouse) -> None:

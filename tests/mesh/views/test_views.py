@@ -565,10 +565,36 @@ def test_a_view_that_cannot_be_is_refused(house: ViewHouse, name: str, options: 
         house.view(name, **options)
 
 
-def test_a_view_is_opened_once(house: ViewHouse) -> None:
+def test_a_view_is_opened_once_and_a_further_call_gives_the_same_one(house: ViewHouse) -> None:
+    class Shop:
+        def apply(self, state: Any, event: Any, meta: Any) -> None:
+            state["n"] = state.get("n", 0) + 1
+
+    shop = Shop()
+    given_up = house.views.view(
+        "stock", shop.apply, types=["sold", "lost"]
+    )  # as wait_for does: its caller does not wait
+    view = house.view(apply=shop.apply, types=("lost", "sold", "lost"))
+
+    assert view is given_up.result() is house.view(apply=shop.apply, types=["lost", "sold"])
+    house.sell()
+    assert (house.settle(view)["n"], len(house.views.status())) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "others"),
+    [
+        ({"apply": follow}, "`apply`"),
+        ({"types": ["sold"]}, "`types`"),
+        ({"apply": follow, "version": 2}, "`apply` and `version`"),
+    ],
+)
+def test_a_view_that_is_open_is_no_other_one(house: ViewHouse, options: dict[str, Any], others: str) -> None:
     house.view()
-    with pytest.raises(ValueError, match="the view 'stock' is open already: keep what `view` returned"):
-        house.view()
+    with pytest.raises(
+        ValueError, match=f"the view 'stock' is open already, with other {others}: keep what `view` ret"
+    ):
+        house.view(**options)
 
 
 @pytest.mark.parametrize("event", [{}, {"added": 5}, "5", True])
@@ -577,9 +603,24 @@ def test_a_view_waits_only_for_what_has_an_added(house: ViewHouse, event: Any) -
         house.wait(house.view().after(event))
 
 
+def test_a_view_does_not_wait_for_an_event_after_the_end_of_the_log(house: ViewHouse) -> None:
+    view = house.view()
+    meta = house.sell()
+
+    assert house.wait(view.after(meta["added"])) is view
+    for event in meta["added"] + 1, {**meta, "added": 99}:
+        with pytest.raises(ValueError, match=r"this log ends at 1, so the `added` \d+ is of another log"):
+            house.wait(view.after(event))
+
+
 def test_a_view_of_a_node_that_ended_says_so(house: ViewHouse) -> None:
     view = house.view()
-    waiting = view.after(99)
+    house.sell()
+    house.settle(view)
+    house.restart()
+    view = house.view()
+    house.view_store.is_unreadable = True
+    waiting = view.after(house.sell())
     house.restart()
 
     with pytest.raises(MeshError, match="the view 'stock': this node is not running"):

@@ -1,4 +1,4 @@
-"""The checks of this machine alone: the home and its rights, the options, the disk, the store and the clock."""
+"""The checks of this machine alone: the home and its rights, the options, the disk, the store, the views and the clock."""
 
 from __future__ import annotations
 
@@ -127,6 +127,25 @@ def store_finding(store: StoreFacts, trouble: Mapping[str, Any] | None) -> Findi
         )
         return Finding("store", "ok", part)
     return Finding("store", "ok", f"it opens, and all {store.size / MB:.1f} MB are intact")
+
+
+def views_finding(views: Sequence[Mapping[str, Any]]) -> Finding:
+    """`views` are the rows of the status: the views of the application that runs the node."""
+    stopped = [row for row in views if row["error"] is not None]
+    failing = [row for row in views if row["store_error"] is not None]
+    if stopped:
+        remedy = "correct `apply` in the program that runs the node, and start it again, or let it call `retry()` of the view"
+        return Finding("views", "wrong", "; ".join(map(_stopped, stopped)), remedy)
+    if failing:
+        found = "; ".join(f"the disk fails for the view {row['name']!r}: {row['store_error']}" for row in failing)
+        return Finding("views", "wrong", found, "it is tried again every few seconds: correct what it says")
+    return Finding("views", "ok", f"{', '.join(str(row['name']) for row in views)}: none has stopped")
+
+
+def _stopped(row: Mapping[str, Any]) -> str:
+    error = row["error"]
+    at = f" at the event {error['created']} of type {error['type']!r}" if "created" in error else ""
+    return f"the view {row['name']!r} has stopped{at}: {error['why']}"
 
 
 def clock_finding(clocks: Sequence[Mapping[str, Any]], links: Sequence[LinkRow]) -> Finding:

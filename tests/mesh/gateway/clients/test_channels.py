@@ -138,10 +138,11 @@ def test_no_event_is_lost_between_what_load_returns_and_what_follows(house: Hous
     assert live == sorted(set(live))
 
 
-def test_who_is_denied_gets_an_undo_with_the_reason_and_nothing_more(house: House) -> None:
+@pytest.mark.parametrize(("why", "reason"), [("notYours", "notYours"), ("a\ud800", "a\\ud800"), (404, "404")])
+def test_who_is_denied_gets_an_undo_with_the_reason_and_nothing_more(house: House, why: Any, reason: str) -> None:
     def only_bob(user: str, params: Mapping[str, str]) -> Events:
         if user != "bob":
-            raise Denied("notYours")
+            raise Denied(why)
         return []
 
     node = house.start(channels={"stock/:item": only_bob})
@@ -153,7 +154,7 @@ def test_who_is_denied_gets_an_undo_with_the_reason_and_nothing_more(house: Hous
     bob.take(2)
 
     action = {"type": "logux/subscribe", **STOCK}
-    assert undone == [{"type": "logux/undo", "reason": "notYours", "action": action}]
+    assert undone == [{"type": "logux/undo", "reason": reason, "action": action}]
     wait_until(lambda: all(row["lag"] == 0 for row in house.clients()), "both have what they may see")
     ada.send("ping", 0)
     ada.wait_for("pong")
@@ -264,24 +265,33 @@ def test_an_error_in_load_is_logged_undoes_that_subscription_and_ends_nothing_el
     def broken(user: str, params: Mapping[str, str]) -> Events:
         raise KeyError(params["item"])
 
+    def cancelled(user: str, params: Mapping[str, str]) -> Events:
+        raise asyncio.CancelledError
+
+    async def later(user: str, params: Mapping[str, str]) -> Events:
+        return cancelled(user, params)
+
     wrong: dict[str, Any] = {"odd": [{}], "none": None, "one": {"type": "stock"}}
     loads: dict[str, Any] = {name: lambda user, params, name=name: wrong[name] for name in wrong}
+    loads |= {"cancelled": cancelled, "later": later}
     node = house.start(channels={"broken/:item": broken, **loads, "stock/:item": nothing})
     client = house.enter(TAB)
     subscribe(client, 1, **STOCK)
 
-    for n, channel in enumerate(("broken/apple", *wrong), 2):
+    for n, channel in enumerate(("broken/apple", *loads), 2):
         (undone,) = subscribe(client, n, channel=channel)
         assert (undone["type"], undone["reason"]) == ("logux/undo", "error")
     node.log.add({"type": "apple"}, APPLES).get(5)
 
-    assert client.take(6)[5:] == ["apple"]
+    assert client.take(8)[7:] == ["apple"]
     undone_because = "its function failed for 'ada', whose subscription is undone"
     assert [line.getMessage() for line in caplog.records if "channel" in line.getMessage()] == [
         f"channel 'broken/:item': {undone_because}: KeyError: 'apple'",
         f"channel 'odd': {undone_because}: EventError: an event needs a `type` that is a string",
         f"channel 'none': {undone_because}: TypeError: it returned NoneType, and not a list of events",
         f"channel 'one': {undone_because}: TypeError: it returned dict, and not a list of events",
+        f"channel 'cancelled': {undone_because}: CancelledError: ",
+        f"channel 'later': {undone_because}: CancelledError: ",
     ]
 
 

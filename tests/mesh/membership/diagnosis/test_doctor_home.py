@@ -15,6 +15,7 @@ from mesh.membership.diagnosis.doctor.home import (
     mistake_finding,
     node_finding,
     store_finding,
+    views_finding,
 )
 from mesh.membership.diagnosis.links import LinkRow
 from peers.limits import Limits
@@ -96,6 +97,31 @@ def test_the_store(store: StoreFacts, trouble: Any, state: str, part: str) -> No
     found = store_finding(store, trouble)
 
     assert (found.state, part in found.found) == (state, True), found
+
+
+@pytest.mark.parametrize(
+    ("error", "trouble", "state", "found"),
+    [
+        (None, None, "ok", "names, stock: none has stopped"),
+        (
+            {"created": [5, "till~a", 0], "type": "sold", "why": "KeyError: 'item'"},
+            "the disk is full",
+            "wrong",
+            "the view 'stock' has stopped at the event [5, 'till~a', 0] of type 'sold': KeyError: 'item'",
+        ),
+        ({"why": "MemoryError: "}, None, "wrong", "the view 'stock' has stopped: MemoryError: "),
+        (None, "the disk is full", "wrong", "the disk fails for the view 'stock': the disk is full"),
+    ],
+)
+def test_the_views_of_the_application(error: Any, trouble: Any, state: str, found: str) -> None:
+    views = [
+        {"name": "names", "error": None, "store_error": None},
+        {"name": "stock", "error": error, "store_error": trouble},
+    ]
+
+    finding = views_finding(views)
+
+    assert (finding.state, finding.found, bool(finding.remedy)) == (state, found, state != "ok")
 
 
 @pytest.mark.parametrize(
