@@ -62,7 +62,7 @@ class OtherBudget:
 
     def __init__(self, limits: Limits, *, is_address: bool = False) -> None:
         self.is_owing = False
-        """Whether there was a debt at the last `take`."""
+        """Whether there was a debt at the last `take`, or when the limits changed after it."""
         self._limits, self._is_address = limits, is_address
         self._buckets = {limit: Bucket(rate, rate) for limit, rate in self._rates().items()}
 
@@ -79,6 +79,7 @@ class OtherBudget:
         """The limits have changed."""
         for limit, rate in self._rates().items():
             self._buckets[limit].change(rate, rate)
+        self.is_owing = any(bucket.is_owing for bucket in self._buckets.values())
 
     def take(self, amounts: tuple[float, ...], now_ms: float) -> list[str]:
         """So many messages, bytes and ms of processor time. Returns the limits of which that began a debt."""

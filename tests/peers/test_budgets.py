@@ -88,8 +88,14 @@ def test_changed_limits_hold_at_once_for_links_and_members_that_are_there() -> N
     limits.change(Limits(events_at_once=200, other_messages_per_second=30, links_of_address=2, members=9))
     budgets.renew()
 
-    assert (link.wait_ms(), member.wait_ms()) == (0, 0)
+    link.spend("till~1", 0, 0, 0.0)
+    assert (link.is_owing, link.wait_ms(), member.wait_ms()) == (False, 0, 0)
     assert limits.members == Limits().members
+
+    limits.change(Limits(events_at_once=200, other_messages_per_second=5, links_of_address=2))
+    budgets.renew()
+
+    assert (link.is_owing, link.wait_ms()) == (True, 5_000)
 
 
 def test_the_budgets_of_many_members_take_no_more_memory_than_those_of_some() -> None:
