@@ -34,6 +34,8 @@ BIRTH_ENTRIES = 90
 """As how many entries the first one of an epoch counts: its epoch is written too."""
 COMMITTED_STEPS = 8
 """Of one commit, at most: all neighbours hear of it at once."""
+AHEAD_ENTRIES = 500
+"""Of one message, at most, are hashed on the thread that hears it, which does nothing else meanwhile."""
 SHARED_ENTRIES = 500
 """Of one commit of several steps, at most, where others use the store too."""
 
@@ -71,7 +73,7 @@ class Taking:
         """What is being committed, and then the rest of the same messages."""
         self._is_resting = False
         self._ahead: dict[Epoch, int] = {}
-        """Up to which seq epochs are hashed in what waits."""
+        """Up to which seq epochs go on in what waits."""
         self._numbers: list[int] = []
         """Of these messages."""
         self._declined = NO_KEYS
@@ -103,12 +105,14 @@ class Taking:
 
     def _hash_ahead(self, pieces: Sequence[RawPiece]) -> None:
         """While the store is busy, this thread does a part of its work: of what it will hash since it continues an epoch."""
+        left = AHEAD_ENTRIES
         for piece in pieces:
             epoch, end = piece.epoch, self._role.ends.get(piece.epoch) or NOTHING
             before = max(end.seq, self._other.coming.get(epoch, 0), self._ahead.get(epoch, 0))
             if before and piece.start == before + 1 and not end.mark and epoch not in self._refused:
-                hash_ahead(piece.items)
                 self._ahead[epoch] = piece.last
+                if (left := left - len(piece.items)) >= 0:
+                    hash_ahead(piece.items)
 
     def accept(self) -> None:
         """What was declined may come now, as far as `may_begin` says so."""
@@ -206,10 +210,8 @@ class Taking:
         count, declined = len(messages), size - sum([len(piece.raw) for piece in pieces])
         for some in _steps(pieces):
             own = sum([len(piece.raw) for piece in some])
-            work, reaction = (
-                partial(_take, some, births, clock_ms),
-                partial(self._on_taken, count, own + declined, some, births),
-            )
+            work = partial(_take, some, births, clock_ms)
+            reaction = partial(self._on_taken, count, own + declined, some, births)
             entries = sum([len(piece.items) + BIRTH_ENTRIES * (piece.start == 1) for piece in some])
             self._steps.append(CommitStep(work, reaction, entries, some))
             count, declined = 1, 0

@@ -87,6 +87,24 @@ def test_what_goes_on_with_an_epoch_is_hashed_while_the_disk_is_busy_unless_othe
     assert {*stranger.log.types} - {"much"} == {"a", "b", "c", "of a new epoch", "too"}
 
 
+def test_of_each_message_so_much_is_hashed_ahead_that_others_are_heard_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hashed: list[int] = []
+    stranger, disk = held_neighbour()
+    monkeypatch.setattr("peers.protocol.runs.taking.AHEAD_ENTRIES", 3)
+    monkeypatch.setattr("peers.protocol.runs.taking.hash_ahead", lambda items: hashed.append(len(items)))
+
+    stranger.brings("a")
+    stranger.sends(*[stranger.own.write(*types) for types in ("bc", "d", "ef")])
+    stranger.brings("g", "h")
+    assert hashed == [2, 1, 2]  # and not the third piece
+    while disk.waiting:
+        disk.release()
+
+    assert stranger.log.types == [*"abcdefgh"]
+
+
 def test_messages_whose_numbers_fall_are_all_answered_by_the_last() -> None:
     stranger, disk = held_neighbour()
     pieces = stranger.own.write(), stranger.own.write()
