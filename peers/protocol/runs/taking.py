@@ -32,7 +32,7 @@ STEP_ENTRIES = 100
 """Entries after which a step takes no more pieces. Who brings more of them, or more than one step, shares the store."""
 BIRTH_ENTRIES = 90
 """As how many entries the first one of an epoch counts: its epoch is written too."""
-COMMITTED_STEPS = 8
+COMMITTED_STEPS = 4
 """Of one commit, at most: all neighbours hear of it at once."""
 AHEAD_ENTRIES = 500
 """Of one message, at most, are hashed on the thread that hears it, which does nothing else meanwhile."""
