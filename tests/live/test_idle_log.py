@@ -140,7 +140,7 @@ def test_a_node_that_starts_meanwhile_is_not_disturbed_and_the_reader_prints_a_c
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
-        (lambda log: log.write_bytes(b""), "it is not a log"),
+        (lambda log: log.write_bytes(b""), "if it had events, put it back from a backup"),
         (lambda log: log.write_bytes(b"not a log" * 100), "it is not a log"),
         (lambda log: log.write_bytes(log.read_bytes()[:63] + b"\x01" + log.read_bytes()[64:]), "start its node once"),
         (lambda log: log.write_bytes(log.read_bytes()[:63] + b"\x09" + log.read_bytes()[64:]), "by a newer release"),

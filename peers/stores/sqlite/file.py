@@ -102,7 +102,7 @@ def connect_beside(path: Path, *, synchronous: str) -> sqlite3.Connection:
 
 
 def is_unmade(path: Path) -> bool:
-    """Whether the making of a file that is there was cut short: it has no events, and a store that opens it makes it."""
+    """Whether a file that is there has nothing in it, as if its making was cut short; a store that opens it makes it."""
     return Path(f"{path}-journal").exists() or not (_is_there(path) or _is_there(wal_of(path)))
 
 
@@ -160,8 +160,8 @@ def check_header(path: Path, layout: Layout | None = None) -> int:
 
 def _unmade(path: Path) -> StoreError:
     return StoreError(
-        f"the log file {path}: its making was cut short: it has no events, and the next start of its node, or `mesh join`, "
-        "makes it"
+        f"the log file {path} has nothing in it: if its making was cut short, the next start of its node, or `mesh join`, "
+        "makes it; if it had events, put it back from a backup"
     )
 
 

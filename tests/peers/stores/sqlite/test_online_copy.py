@@ -168,7 +168,7 @@ def test_a_copy_that_cannot_be_written_is_an_error_about_the_copy_and_not_about_
 @pytest.mark.parametrize("is_in_use", [True, False])
 @pytest.mark.parametrize(
     ("content", "sentence"),
-    [(None, "No such file"), (b"", "its making was cut short"), (b"other" * 100, "not a log")],
+    [(None, "No such file"), (b"", "if its making was cut short"), (b"other" * 100, "not a log")],
 )
 def test_what_is_no_log_is_not_copied(tmp_path: Path, content: bytes | None, sentence: str, *, is_in_use: bool) -> None:
     if content is not None:
