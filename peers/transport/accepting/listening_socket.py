@@ -202,7 +202,7 @@ class ListeningSocket(socket.socket):
 
     async def end_accepted(self) -> None:
         """End what is left of the accepted connections, those too of which the server does not know yet; returns when all
-        are closed, or CLOSE_SECONDS later: one that nobody reads does not see its end. Call `stop` first.
+        are closed, or CLOSE_SECONDS later: where reading is paused, asyncio does not notice the end. Call `stop` first.
         """
         if self._accepted:
             self._left = self._loop.create_future()
